@@ -1,0 +1,136 @@
+package vmm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"microvm/boot"
+)
+
+// Sizes in bytes.
+const (
+	KiB = 1 << 10
+	MiB = 1 << 20
+	GiB = 1 << 30
+)
+
+// Limits of a machine, and what it has if nothing is said.
+const (
+	// MinMemory is what the boot data below 1 MiB and the smallest kernels
+	// need. Whether a given kernel fits is for package boot to say.
+	MinMemory = 2 * MiB
+	// MaxMemory keeps every guest-physical address below 40 bits, the least
+	// that a host with KVM offers (SDM 3A §4.1.4, AMD64 APM 2 §5.3).
+	MaxMemory     = 512 * GiB
+	DefaultMemory = 512 * MiB
+	// MaxCPUs is the number of APIC IDs below the broadcast ID of an xAPIC
+	// (SDM 3A §11.6.1). KVM may allow fewer.
+	MaxCPUs     = 254
+	DefaultCPUs = 1
+)
+
+// DefaultCmdline is the kernel command line if none is given: a console, and
+// no waiting for ever after a panic.
+const DefaultCmdline = "console=ttyS0 panic=-1"
+
+// A Config says what machine to build and what to start in it.
+type Config struct {
+	Kernel  string     // path of the kernel image
+	Initrd  string     // path of the initial RAM disk, "" for none
+	Cmdline string     // kernel command line, "" for none
+	Entry   boot.Entry // how to enter the kernel; "" means auto
+	Memory  uint64     // RAM in bytes, a multiple of 4 KiB
+	CPUs    int        // number of vCPUs
+
+	// CacheDir keeps decompressed kernels between starts; "" turns the
+	// cache off.
+	CacheDir string
+
+	Console Console
+	Trace   *Trace // hooks, nil for none
+
+	// TimeExits measures how long each exit takes the monitor, for Stats;
+	// it costs two clock readings an exit.
+	TimeExits bool
+
+	// Started is when the process was started, the zero of the timeline;
+	// the zero time means when New was called.
+	Started time.Time
+}
+
+// A Console is the other end of the guest's serial port.
+type Console struct {
+	// In is what the guest reads, nil for nothing. At its end the guest
+	// gets the terminal character EOT (Ctrl-D).
+	In ContextReader
+	// Out gets what the guest writes, nil to discard it. If it fails, the
+	// machine stops: a guest whose output nobody can see is not wanted.
+	Out io.Writer
+	// Terminal says that a person's terminal of so many Columns and Rows
+	// (0 if unknown) is there, not a file or a pipe.
+	Terminal      bool
+	Columns, Rows uint16
+}
+
+// A ContextReader is a reader that can be waited for: Read blocks until there
+// is something to read or ctx is done, and then returns ctx's error. What it
+// did not return it has not read, so that the next life of a guest that
+// reboots gets it.
+type ContextReader interface {
+	Read(ctx context.Context, p []byte) (n int, err error)
+}
+
+// A ConfigError is all that is wrong with a configuration, field by field, so
+// that a user mends it at once and not one start at a time.
+type ConfigError struct {
+	Problems []FieldError
+}
+
+// A FieldError is one thing that is wrong: the field's name as the command
+// line has it, such as "memory", and the problem with what would be right.
+type FieldError struct {
+	Field   string
+	Problem string
+}
+
+func (e FieldError) Error() string { return e.Field + ": " + e.Problem }
+
+func (e *ConfigError) Error() string {
+	var lines []string
+	for _, p := range e.Problems {
+		lines = append(lines, p.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Check reports everything that is wrong with c that can be seen without
+// opening a file, as a [*ConfigError], or nil.
+func (c *Config) Check() error {
+	var e ConfigError
+	wrong := func(field, format string, args ...any) {
+		e.Problems = append(e.Problems, FieldError{field, fmt.Sprintf(format, args...)})
+	}
+	if c.Kernel == "" {
+		wrong("kernel", "no kernel image given; on Debian try /boot/vmlinuz-*-cloud-amd64")
+	}
+	if c.Memory < MinMemory || c.Memory > MaxMemory {
+		wrong("memory", "%d bytes; must be from %d MiB to %d GiB", c.Memory, MinMemory/MiB, MaxMemory/GiB)
+	} else if c.Memory%(4*KiB) != 0 {
+		wrong("memory", "%d bytes are not a whole number of 4 KiB pages", c.Memory)
+	}
+	if c.CPUs < 1 || c.CPUs > MaxCPUs {
+		wrong("cpus", "%d; must be from 1 to %d", c.CPUs, MaxCPUs)
+	}
+	if len(e.Problems) > 0 {
+		return &e
+	}
+	return nil
+}
+
+// errNoConsole is why a machine stopped whose console output could not be
+// written.
+var errNoConsole = errors.New("the console's output cannot be written")

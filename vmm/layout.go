@@ -1,0 +1,65 @@
+package vmm
+
+import (
+	"microvm/devices/guestport"
+	"microvm/kvm/guestmem"
+)
+
+// Where things lie in guest-physical memory. Package boot has the picture of
+// what it puts below 640 KiB; this is the rest:
+//
+//	512 GiB ┌─────────────────────────────┐
+//	        │ RAM above 3 GiB             │
+//	  4 GiB ├─────────────────────────────┤
+//	        │ BIOS flash on a PC: nothing │
+//	        │ 0xfffbc000 KVM's own pages  │  identity map, TSS (Intel without unrestricted guest)
+//	        │ 0xfee00000 local APICs      │  in KVM
+//	        │ 0xfec00000 I/O APIC         │  in KVM
+//	        │ 0xd0000000 virtio-mmio      │  room for devices
+//	  3 GiB ├─────────────────────────────┤
+//	        │ RAM: kernel, initrd         │
+//	  1 MiB ├─────────────────────────────┤
+//	        │ 0xe0000 ACPI tables         │  where an operating system looks for them
+//	        │ 0xa0000 VGA on a PC: empty  │
+//	640 KiB ├─────────────────────────────┤
+//	        │ RAM: boot data              │
+//	      0 └─────────────────────────────┘
+const (
+	holeStart guestmem.Addr = 3 * GiB // no RAM from here …
+	holeEnd   guestmem.Addr = 4 * GiB // … to here
+
+	acpiBase guestmem.Addr = 0xe0000 // ACPI 6.5 §5.2.5.1: the RSDP is looked for from here …
+	acpiSize               = 0x20000 // … up to 1 MiB
+
+	ioapicBase    = 0xfec00000 // fixed by KVM, as on a PC (Intel 82093AA §3.0)
+	localAPICBase = 0xfee00000 // SDM 3A §11.4.1
+
+	// Three pages and one page that KVM on some Intel processors needs for
+	// itself, outside RAM: kvm-api KVM_SET_TSS_ADDR,
+	// KVM_SET_IDENTITY_MAP_ADDR.
+	identityMapAddr = 0xfffbc000
+	tssAddr         = identityMapAddr + guestmem.PageSize
+)
+
+// I/O ports, as a PC has them where a PC has them.
+const (
+	portI8042    = 0x60
+	portCMOS     = 0x70
+	portCOM1     = 0x3f8
+	portPVPanic  = 0x505 // by convention of QEMU's docs/specs/pvpanic
+	portPower    = 0x600 // sleep control, sleep status, reset: ours to choose
+	portGuest    = 0x610
+	portGuestLen = guestport.Size
+)
+
+// gsiCOM1 is COM1's interrupt, IRQ 4 of a PC.
+const gsiCOM1 = 4
+
+// ramRanges lays size bytes of RAM around the hole below 4 GiB.
+func ramRanges(size uint64) []guestmem.Range {
+	low := guestmem.Range{Start: 0, Size: min(size, uint64(holeStart))}
+	if size == low.Size {
+		return []guestmem.Range{low}
+	}
+	return []guestmem.Range{low, {Start: holeEnd, Size: size - low.Size}}
+}

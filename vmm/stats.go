@@ -1,0 +1,58 @@
+package vmm
+
+import "time"
+
+// Stats is what a machine did, for a person or a program to read. Counts of
+// exits do not depend on how busy the host is, so they compare across runs.
+type Stats struct {
+	Exits     []ExitCount  `json:"exits"`     // by reason, most first
+	Accesses  []Access     `json:"accesses"`  // exits for a device's register, most first
+	Timeline  []Event      `json:"timeline"`  // in order of time
+	Console   ConsoleBytes `json:"console"`   // bytes over the serial port
+	Outcome   Outcome      `json:"outcome"`   // how the guest ended
+	GuestRAM  uint64       `json:"guest_ram"` // bytes
+	CPUs      int          `json:"cpus"`
+	Entry     string       `json:"kernel_entry"` // how the kernel was entered
+	BootNotes []string     `json:"boot,omitempty"`
+}
+
+// An ExitCount is how often vCPUs left the guest for one reason, and for how
+// long the monitor then worked before it entered the guest again.
+type ExitCount struct {
+	Reason  string        `json:"reason"` // as KVM names it: KVM_EXIT_…
+	Count   uint64        `json:"count"`
+	Handled time.Duration `json:"handled_ns"` // total time in the monitor, 0 unless Config.TimeExits
+}
+
+// An Access counts exits for one register of one device.
+type Access struct {
+	Device string `json:"device"` // its name, "none" where no device answered
+	Space  Space  `json:"space"`
+	Addr   uint64 `json:"addr"`
+	Offset uint64 `json:"offset"` // in the device's register block
+	Write  bool   `json:"write"`
+	Count  uint64 `json:"count"`
+	Bytes  uint64 `json:"bytes"`
+}
+
+// A Space is an address space with devices in it.
+type Space string
+
+const (
+	SpacePort Space = "port" // the x86 I/O ports
+	SpaceMMIO Space = "mmio" // guest-physical addresses that are not RAM
+)
+
+// An Event is a point on the timeline of a start.
+type Event struct {
+	Name  string        `json:"name"`            // such as "process start", "first KVM_RUN", "guest mark"
+	At    time.Duration `json:"at_ns"`           // since Config.Started
+	Stage int           `json:"stage,omitempty"` // for a guest mark: which
+	Exits uint64        `json:"exits"`           // of all vCPUs until then
+}
+
+// ConsoleBytes counts what went over the serial port.
+type ConsoleBytes struct {
+	In  uint64 `json:"in"`
+	Out uint64 `json:"out"`
+}

@@ -1,0 +1,20 @@
+package vmm
+
+import (
+	"microvm/kvm"
+)
+
+// A Trace is a set of hooks into a running machine; any may be nil. They are
+// called on the vCPU's thread, in the middle of an exit, so what they take the
+// guest waits for. They must not keep what they are given.
+type Trace struct {
+	// Exit is called for each exit before it is handled.
+	Exit func(cpu int, e kvm.Exit)
+	// Access is called after a device, nil-named "none", was read or
+	// written. Data is what was read or written.
+	Access func(cpu int, a Access, data []byte)
+	// Interrupt is called when a device changes its interrupt line.
+	Interrupt func(gsi uint32, high bool)
+	// Event is called for each point of the timeline.
+	Event func(e Event)
+}
