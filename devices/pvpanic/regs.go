@@ -1,0 +1,17 @@
+package pvpanic
+
+// The device is one register of 8 bits (QEMU docs/specs/pvpanic): it reads as
+// the events that it takes, and a write of some of them reports them.
+const Size = 1 // I/O ports
+
+// Port is the I/O port where guests that do not read ACPI tables expect it.
+const Port = 0x505
+
+// HID is its ACPI hardware ID.
+const HID = "QEMU0001"
+
+// The events.
+const (
+	Panicked    Event = 1 << 0 // the guest's kernel has panicked and goes no further
+	CrashLoaded Event = 1 << 1 // it has panicked, and a crash kernel in the guest takes over
+)
