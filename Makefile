@@ -1,0 +1,101 @@
+# Everything that is built or downloaded goes to bin/ and build/, and to Go's
+# own caches. What a target installs on this machine, it says.
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+KERNELS := build/kernels
+GO      ?= go
+
+# Programs of ours that are linked statically run in any guest and on any host.
+export CGO_ENABLED := 0
+
+# Where this host's own KVM is not real, kvmhost runs a command on an emulated
+# host, with this kernel.
+KVMHOST := $(CURDIR)/bin/kvmhost
+ifneq ($(shell grep -Eqw 'vmx|svm' /proc/cpuinfo && [ -r /dev/kvm ] && [ -w /dev/kvm ] && echo real),real)
+HOST_KERNEL := $(KERNELS)/generic
+KVMHOST     += --kernel $(CURDIR)/$(HOST_KERNEL)/vmlinuz --modules $(CURDIR)/$(HOST_KERNEL)/modules
+endif
+
+## boot: a shell in a real guest; sets up on the first call what it needs
+.PHONY: boot
+boot: build tools $(HOST_KERNEL) $(KERNELS)/cloud build/init.cpio
+	$(KVMHOST) -- bin/vmm boot --kernel $(KERNELS)/cloud/vmlinuz --initrd build/init.cpio $(BOOTFLAGS)
+
+## test: all tests: unit tests under the race detector, then those with a real KVM
+.PHONY: test
+test: check unit-test kvm-test
+
+## unit-test: tests that need no KVM, under the race detector
+.PHONY: unit-test
+unit-test: tools
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+
+## kvm-test: tests that need a real KVM, guest kernels or QEMU; a skip fails
+.PHONY: kvm-test
+kvm-test: build tools kernels build/init.cpio build/minimal.cpio
+	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 20m -exec '$(KVMHOST) --' $(TESTFLAGS) ./kvm ./vmm ./cmd/vmm
+
+## check: formatting and go vet
+.PHONY: check
+check:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+## bench: the measurements of docs/benchmarks.md
+.PHONY: bench
+bench: build tools kernels build/minimal.cpio
+	MICROVM_NOSKIP=1 $(GO) test -count=1 -timeout 60m -run '^$$' -bench . -exec '$(KVMHOST) --' $(BENCHFLAGS) ./vmm
+
+## fuzz: each fuzz target for FUZZTIME (default 30s)
+.PHONY: fuzz
+FUZZTIME ?= 30s
+fuzz:
+	@for dir in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go); do \
+			echo "$$dir $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir || exit 1; \
+		done; \
+	done
+
+## build: bin/vmm and bin/kvmhost
+.PHONY: build
+build:
+	$(GO) build -trimpath -o bin/ ./cmd/vmm ./cmd/kvmhost
+
+## initrd: the guest's initramfs: u-root's commands and shell, our init, virtio modules
+.PHONY: initrd
+initrd: build/init.cpio build/minimal.cpio
+
+GUEST_KERNELS := $(KERNELS)/cloud $(KERNELS)/generic $(KERNELS)/cloud-6.12
+GUESTINIT_SRC := $(shell git ls-files guestinit devices/guestport go.mod go.sum)
+
+build/init.cpio: $(GUESTINIT_SRC) | build $(KERNELS)/cloud
+	bin/vmm initrd build --modules-dir $(KERNELS)/cloud/modules -o $@
+
+build/minimal.cpio: $(GUESTINIT_SRC) | build
+	bin/vmm initrd build --minimal -o $@
+
+## kernels: Debian's kernels for guests, unpacked in build/kernels
+.PHONY: kernels
+kernels: $(GUEST_KERNELS) $(KERNELS)/i386
+
+$(KERNELS)/%: | tools
+	guestinit/kernel/debian.sh $(KERNELS) $*
+
+## tools: installs Debian packages that are missing here (apt, as root or by sudo)
+.PHONY: tools
+tools:
+	@.ci/tools.sh
+
+## clean: removes bin/ and build/
+.PHONY: clean
+clean:
+	rm -rf bin build
+
+## help: this list
+.PHONY: help
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
