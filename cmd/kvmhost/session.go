@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"microvm/cmd/kvmhost/internal/command"
+	"microvm/cmd/kvmhost/internal/wire"
+)
+
+// errHostGone says that the throw-away host ended, or never came up.
+var errHostGone = errors.New("the throw-away host ended before the command did")
+
+// forwarded are the signals that are passed on to the command. While there is
+// no command yet they end kvmhost.
+var forwarded = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
+
+// A session is kvmhost's side of the conversation with the throw-away host
+// about one job. All of it happens on the goroutine that calls run, but for
+// the copying of each stream and the wait for messages.
+type session struct {
+	job      *wire.Job
+	control  *wire.Conn
+	input    *input
+	progress *progress
+
+	started bool // the command runs
+	ended   bool // it does not any more, and status is its exit status
+	status  int
+	restore func() // gives the terminal back as it was
+
+	messages  chan wire.Message // closed when the host is gone
+	closed    chan string       // the names of outputs that nobody reads any more
+	left      chan struct{}     // closed when run has returned
+	outputs   sync.WaitGroup
+	receiving sync.WaitGroup
+}
+
+// newSession starts a session on the ports, which are in the order of
+// wire.Ports. After run, and when the ports are closed, wait must be called.
+func newSession(job *wire.Job, ports []*os.File, p *progress) (*session, error) {
+	input, err := newInput(unix.Stdin, ports[1])
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		job: job, restore: func() {}, control: wire.NewConn(ports[0]), input: input, progress: p,
+		messages: make(chan wire.Message), closed: make(chan string, 2), left: make(chan struct{}),
+	}
+	s.receiving.Go(s.receive)
+	s.outputs.Go(func() { s.copyOutput(os.Stdout, ports[2], wire.Stdout) })
+	s.outputs.Go(func() { s.copyOutput(os.Stderr, ports[3], wire.Stderr) })
+	return s, nil
+}
+
+// wait waits for everything that the session started.
+func (s *session) wait() {
+	s.input.stop()
+	s.outputs.Wait()
+	s.receiving.Wait()
+}
+
+// receive passes on messages until the throw-away host is gone.
+func (s *session) receive() {
+	defer close(s.messages)
+	for {
+		m, err := s.control.Receive()
+		if err != nil {
+			return
+		}
+		select {
+		case s.messages <- m:
+		case <-s.left:
+			return
+		}
+	}
+}
+
+// copyOutput copies what the command writes. If the host is gone, receive
+// sees it too.
+func (s *session) copyOutput(to, port *os.File, stream string) {
+	_ = wire.ReceiveStream(to, port, func() { s.closed <- stream })
+}
+
+// run has the job done and returns the command's exit status. When it returns
+// without an error, all that the command wrote has been passed on.
+func (s *session) run() (status int, err error) {
+	defer close(s.left)
+	signals := make(chan os.Signal, 16)
+	// SIGPIPE too: an output that nobody reads is the command's affair.
+	signal.Notify(signals, append(forwarded, unix.SIGPIPE, unix.SIGWINCH)...)
+	defer signal.Stop(signals)
+	defer func() { s.restore() }()
+
+	err = s.send(wire.Message{Kind: wire.Run, Job: *s.job})
+	for err == nil && !s.ended {
+		select {
+		case sig := <-signals:
+			err = s.onSignal(sig.(syscall.Signal))
+		case stream := <-s.closed:
+			err = s.send(wire.Message{Kind: wire.Closed, Stream: stream})
+		case m, alive := <-s.messages:
+			if !alive {
+				return 0, errHostGone
+			}
+			err = s.onMessage(m)
+		}
+	}
+	return s.status, err
+}
+
+func (s *session) send(m wire.Message) error {
+	if s.control.Send(m) != nil {
+		return errHostGone
+	}
+	return nil
+}
+
+// onSignal does what a signal asks for.
+func (s *session) onSignal(number syscall.Signal) error {
+	switch {
+	case number == unix.SIGPIPE:
+		return nil // the write that caused it failed, too
+	case number == unix.SIGWINCH:
+		if !s.job.Terminal {
+			return nil
+		}
+		return s.send(wire.Message{Kind: wire.Resize, Size: terminalSize()})
+	case !s.started:
+		s.end(command.StatusSignal + int(number))
+		return nil
+	}
+	return s.send(wire.Message{Kind: wire.Signal, Number: int(number)})
+}
+
+// onMessage does what a message of the throw-away host asks for.
+func (s *session) onMessage(m wire.Message) error {
+	switch m.Kind {
+	case wire.Mark:
+		s.progress.say(m.Text)
+	case wire.Started:
+		s.progress.say("command started")
+		s.started = true
+		if s.job.Terminal {
+			if err := s.makeRaw(); err != nil {
+				return err
+			}
+		}
+		s.input.start()
+	case wire.Exit:
+		s.outputs.Wait()
+		s.end(m.Status)
+	case wire.Fail:
+		return &command.Error{Status: m.Status, Err: errors.New(m.Text)}
+	}
+	return nil
+}
+
+// end ends run, with a status for kvmhost to exit with.
+func (s *session) end(status int) { s.ended, s.status = true, status }
+
+// makeRaw leaves it to the command's terminal what its keys mean, until
+// restore.
+func (s *session) makeRaw() error {
+	state, err := term.MakeRaw(unix.Stdin)
+	if err != nil {
+		return fmt.Errorf("terminal: %w", err)
+	}
+	s.restore = func() { _ = term.Restore(unix.Stdin, state) } // nothing to be done about a terminal that is gone
+	return nil
+}
