@@ -2,9 +2,7 @@ package vmm
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -69,19 +67,27 @@ type Console struct {
 	In ContextReader
 	// Out gets what the guest writes, nil to discard it. If it fails, the
 	// machine stops: a guest whose output nobody can see is not wanted.
-	Out io.Writer
+	Out ContextWriter
 	// Terminal says that a person's terminal of so many Columns and Rows
 	// (0 if unknown) is there, not a file or a pipe.
 	Terminal      bool
 	Columns, Rows uint16
 }
 
-// A ContextReader is a reader that can be waited for: Read blocks until there
+// A ContextReader is a reader that can be interrupted: Read blocks until there
 // is something to read or ctx is done, and then returns ctx's error. What it
 // did not return it has not read, so that the next life of a guest that
 // reboots gets it.
 type ContextReader interface {
 	Read(ctx context.Context, p []byte) (n int, err error)
+}
+
+// A ContextWriter is a writer that can be interrupted: Write blocks until all
+// of p is written or ctx is done, and then returns ctx's error. A terminal that
+// its user has stopped (Ctrl-S) or a full pipe must not keep a monitor whose
+// guest has ended.
+type ContextWriter interface {
+	Write(ctx context.Context, p []byte) (n int, err error)
 }
 
 // A ConfigError is all that is wrong with a configuration, field by field, so
@@ -130,7 +136,3 @@ func (c *Config) Check() error {
 	}
 	return nil
 }
-
-// errNoConsole is why a machine stopped whose console output could not be
-// written.
-var errNoConsole = errors.New("the console's output cannot be written")

@@ -43,6 +43,9 @@ type Machine struct {
 	kernel *boot.Kernel
 	loaded *boot.Loaded
 
+	consoleCtx  context.Context // of the console's goroutines, while Run runs
+	stopConsole context.CancelFunc
+
 	timeline timeline
 	counters []*counters // one a vCPU
 
@@ -75,7 +78,10 @@ func New(c Config) (_ *Machine, err error) {
 	if m.mem, err = guestmem.New(ramRanges(c.Memory)...); err != nil {
 		return nil, err
 	}
-	m.board = newBoard(m)
+	m.consoleCtx, m.stopConsole = context.WithCancel(context.Background())
+	if m.board, err = newBoard(m); err != nil {
+		return nil, err
+	}
 
 	// Creating a VM takes the host's kernel up to 40 ms (a cgroup with the
 	// NX huge-page mitigation), during which the kernel image can be put in
@@ -177,7 +183,7 @@ func (m *Machine) create() (err error) {
 // wait for the vCPUs to stop, so that a device may call it from one of them.
 func (m *Machine) end(o Outcome, err error) {
 	m.endOnce.Do(func() {
-		o.Status = m.board.guestStatus()
+		o.Status = uint8(m.board.status.Load())
 		m.outcome, m.err = o, err
 		m.timeline.add(Event{Name: EventEnd, Exits: exitsSoFar(m.counters)})
 		close(m.ended)
@@ -202,14 +208,14 @@ func (m *Machine) Run(ctx context.Context) (Outcome, error) {
 	})
 	defer stopWatching()
 
-	consoleDone := m.board.runConsole(m)
+	finishConsole := m.runConsole()
 	var threads sync.WaitGroup
 	for _, c := range m.cpus {
 		threads.Go(c.run)
 	}
 	threads.Wait()
 	m.end(Outcome{End: EndFailure}, errors.New("vmm: every vCPU stopped without a reason")) // no effect if there was one
-	consoleDone()
+	finishConsole()
 	return m.outcome, m.err
 }
 
@@ -221,7 +227,7 @@ func (m *Machine) Stats() Stats {
 		GuestRAM: m.config.Memory,
 		CPUs:     m.config.CPUs,
 		Entry:    m.loaded.Entry.String(),
-		Console:  m.board.consoleBytes(),
+		Console:  m.board.com1.Counts(),
 	}
 	s.Exits, s.Accesses = sum(m.counters)
 	select {
@@ -235,6 +241,9 @@ func (m *Machine) Stats() Stats {
 // Close gives everything back to the host. Run must have returned, or never
 // been called.
 func (m *Machine) Close() error {
+	if m.stopConsole != nil {
+		m.stopConsole()
+	}
 	var errs []error
 	for _, c := range m.cpus {
 		errs = append(errs, c.fd.Close())

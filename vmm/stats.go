@@ -1,19 +1,23 @@
 package vmm
 
-import "time"
+import (
+	"time"
+
+	"microvm/devices/serial"
+)
 
 // Stats is what a machine did, for a person or a program to read. Counts of
 // exits do not depend on how busy the host is, so they compare across runs.
 type Stats struct {
-	Exits     []ExitCount  `json:"exits"`     // by reason, most first
-	Accesses  []Access     `json:"accesses"`  // exits for a device's register, most first
-	Timeline  []Event      `json:"timeline"`  // in order of time
-	Console   ConsoleBytes `json:"console"`   // bytes over the serial port
-	Outcome   Outcome      `json:"outcome"`   // how the guest ended
-	GuestRAM  uint64       `json:"guest_ram"` // bytes
-	CPUs      int          `json:"cpus"`
-	Entry     string       `json:"kernel_entry"` // how the kernel was entered
-	BootNotes []string     `json:"boot,omitempty"`
+	Exits     []ExitCount   `json:"exits"`     // by reason, most first
+	Accesses  []Access      `json:"accesses"`  // exits for a device's register, most first
+	Timeline  []Event       `json:"timeline"`  // in order of time
+	Console   serial.Counts `json:"console"`   // bytes over the serial port
+	Outcome   Outcome       `json:"outcome"`   // how the guest ended
+	GuestRAM  uint64        `json:"guest_ram"` // bytes
+	CPUs      int           `json:"cpus"`
+	Entry     string        `json:"kernel_entry"` // how the kernel was entered
+	BootNotes []string      `json:"boot,omitempty"`
 }
 
 // An ExitCount is how often vCPUs left the guest for one reason, and for how
@@ -49,10 +53,4 @@ type Event struct {
 	At    time.Duration `json:"at_ns"`           // since Config.Started
 	Stage int           `json:"stage,omitempty"` // for a guest mark: which
 	Exits uint64        `json:"exits"`           // of all vCPUs until then
-}
-
-// ConsoleBytes counts what went over the serial port.
-type ConsoleBytes struct {
-	In  uint64 `json:"in"`
-	Out uint64 `json:"out"`
 }
