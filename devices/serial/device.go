@@ -3,7 +3,7 @@
 // sends is out at once, and baud rate and framing have no effect.
 //
 // The host's side is three blocking calls. [UART.Run] writes what the guest
-// sends; [UART.Feed], or [UART.Input], gives it what to receive; [UART.Drain]
+// sends; [UART.Input] gives it what to receive; [UART.Drain]
 // waits at the end until the last line is out.
 //
 // What a hostile guest can try, and what stops it:

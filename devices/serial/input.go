@@ -1,14 +1,6 @@
 package serial
 
-import (
-	"context"
-	"errors"
-	"io"
-)
-
-// feedSize is how many bytes Feed reads at a time: more than a person types
-// ahead, and little enough to be kept while the guest does not read.
-const feedSize = 4 << 10
+import "context"
 
 // Input hands all of p to the guest, as fast as the guest reads it, and loses
 // no byte. It waits while RTS is clear or the receive FIFO is full. When ctx is
@@ -45,23 +37,4 @@ func (u *UART) receive(p []byte) int {
 	u.counts.In += uint64(n)
 	u.update()
 	return n
-}
-
-// Feed hands the guest what it reads from r, and returns nil at r's end. It
-// ends with an error when r fails or when ctx is done; a read in progress is
-// not interrupted. The guest is told nothing of the end.
-func (u *UART) Feed(ctx context.Context, r io.Reader) error {
-	buf := make([]byte, feedSize)
-	for {
-		n, err := r.Read(buf)
-		if _, err := u.Input(ctx, buf[:n]); err != nil {
-			return err
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
 }
