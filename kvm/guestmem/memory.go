@@ -31,7 +31,10 @@
 // # Laziness
 //
 // RAM is mapped and not touched: a page costs the host something when the
-// guest, or a loader, first writes to it, and not before.
+// guest, or a loader, first writes to it, and not before. Where the host uses
+// transparent huge pages of its own accord, such a page may be one of 2 MiB:
+// see [Memory.HugePages]. A file that is to be in memory when the guest starts
+// is mapped by [Memory.MapFile], and costs nothing until it is used.
 package guestmem
 
 import (
@@ -55,7 +58,7 @@ type Memory struct {
 type region struct {
 	Range
 	host    []byte
-	release func() error // nil on the heap
+	mapping mapping // zero on the heap
 }
 
 // An AccessError says that guest-physical memory has no such bytes. A device
@@ -171,11 +174,47 @@ func (m *Memory) ReadAt(p []byte, off int64) (int, error) {
 // WriteAt copies p into RAM at guest-physical address off, all of it or
 // nothing. It implements [io.WriterAt].
 func (m *Memory) WriteAt(p []byte, off int64) (int, error) {
-	b, err := m.Slice(Addr(off), uint64(len(p)))
-	if err != nil {
+	if err := m.CopyIn(Addr(off), p); err != nil {
 		return 0, err
 	}
-	return copy(b, p), nil
+	return len(p), nil
+}
+
+// CopyIn copies p into RAM at a, all of it or nothing. The error is an
+// [*AccessError].
+func (m *Memory) CopyIn(a Addr, p []byte) error {
+	b, err := m.Slice(a, uint64(len(p)))
+	if err != nil {
+		return err
+	}
+	copy(b, p)
+	return nil
+}
+
+// Zero makes the n bytes of RAM at a zero. Whole pages go back to the host,
+// mapped files among them; a page that nobody has touched stays so.
+func (m *Memory) Zero(a Addr, n uint64) error {
+	r := m.find(a, n)
+	if r == nil {
+		return &AccessError{Addr: a, Len: n}
+	}
+	off := uint64(a - r.Start)
+	first, last := (off+PageSize-1)&^(PageSize-1), (off+n)&^(PageSize-1) // whole pages
+	if !r.mapping.valid() || first >= last {
+		zero(r.host[off : off+n])
+		return nil
+	}
+	zero(r.host[off:first])
+	zero(r.host[last : off+n])
+	return renew(r.host[first:last])
+}
+
+// zero makes b zero. It writes only if it must: reading an untouched page
+// costs the host no memory, writing one does.
+func zero(b []byte) {
+	if slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) {
+		clear(b)
+	}
 }
 
 // Close gives the memory back to the host. No slice of it may be used, and no
@@ -183,9 +222,7 @@ func (m *Memory) WriteAt(p []byte, off int64) (int, error) {
 func (m *Memory) Close() error {
 	var errs []error
 	for i := range m.regions {
-		if release := m.regions[i].release; release != nil {
-			errs = append(errs, release())
-		}
+		errs = append(errs, m.regions[i].mapping.unmap())
 	}
 	m.regions = nil
 	return errors.Join(errs...)

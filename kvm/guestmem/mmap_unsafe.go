@@ -1,8 +1,8 @@
 package guestmem
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -11,6 +11,11 @@ import (
 // hugePage is the alignment of each range's host memory, so that transparent
 // huge pages can stand behind the guest's 2 MiB pages (SDM 3A §4.5.4).
 const hugePage = 2 << 20
+
+const (
+	ramProt  = unix.PROT_READ | unix.PROT_WRITE
+	ramFlags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+)
 
 // New maps the given ranges of RAM, which must be ascending, disjoint and a
 // whole number of pages each. No page is touched, and none is reserved: a
@@ -24,66 +29,98 @@ func New(ranges ...Range) (*Memory, error) {
 	for _, r := range ranges {
 		reg, err := mapRAM(r)
 		if err != nil {
-			m.Close()
-			return nil, err
+			return nil, errors.Join(err, m.Close())
 		}
 		m.regions = append(m.regions, reg)
 	}
 	return m, nil
 }
 
-// mapRAM maps anonymous memory for r, aligned to hugePage.
-func mapRAM(r Range) (region, error) {
-	whole := uintptr(r.Size) + hugePage
-	p, err := unix.MmapPtr(-1, 0, nil, whole, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
-	if err != nil {
-		return region{}, fmt.Errorf("guest memory: mmap of %d bytes: %w", r.Size, err)
-	}
-	pad := -uintptr(p) & (hugePage - 1)
-	host := unsafe.Slice((*byte)(unsafe.Add(p, pad)), r.Size)
-	release := func() error {
-		if err := unix.MunmapPtr(p, whole); err != nil {
-			return fmt.Errorf("guest memory: munmap: %w", err)
-		}
-		return nil
-	}
-	return region{Range: r, host: host, release: release}, nil
+// A mapping is a piece of address space from the host's kernel; zero is none.
+type mapping struct {
+	start unsafe.Pointer
+	size  uintptr
 }
 
-// MapFile puts n bytes of f from offset off on, copy-on-write, in the place of
-// the RAM at a. The guest may write there as in other RAM; the file never
-// changes, and pages that are not written stay shared with every process that
-// maps the same file. a and off must be multiples of [PageSize]; the end of n
-// is rounded up to one, and what lies there behind the end of the file reads
-// as zero.
-//
-// The caller promises that the file is not truncated while it is mapped: a
-// page that is gone from the file faults when it is touched.
-func (m *Memory) MapFile(a Addr, f *os.File, off int64, n uint64) error {
-	if a%PageSize != 0 || off%PageSize != 0 || off < 0 {
-		return fmt.Errorf("guest memory: map %s: address %v or offset %#x is not a multiple of %d", f.Name(), a, off, PageSize)
+func (m mapping) valid() bool { return m.start != nil }
+
+// unmap gives the address space back.
+func (m mapping) unmap() error {
+	if !m.valid() {
+		return nil
 	}
-	n = (n + PageSize - 1) &^ (PageSize - 1)
-	b, err := m.Slice(a, n)
-	if err != nil {
-		return fmt.Errorf("guest memory: map %s: %w", f.Name(), err)
-	}
-	_, err = unix.MmapPtr(int(f.Fd()), off, unsafe.Pointer(unsafe.SliceData(b)), uintptr(n),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
-	if err != nil {
-		return fmt.Errorf("guest memory: map %s: %w", f.Name(), err)
+	if err := unix.MunmapPtr(m.start, m.size); err != nil {
+		return fmt.Errorf("guest memory: munmap: %w", err)
 	}
 	return nil
 }
 
-// HostAddr returns the address in this process of the RAM at a, for
+// mapRAM maps anonymous memory for r, aligned to hugePage.
+func mapRAM(r Range) (region, error) {
+	m := mapping{size: uintptr(r.Size) + hugePage}
+	var err error
+	if m.start, err = unix.MmapPtr(-1, 0, nil, m.size, ramProt, ramFlags); err != nil {
+		return region{}, fmt.Errorf("guest memory: mmap of %d bytes: %w", r.Size, err)
+	}
+	pad := -uintptr(m.start) & (hugePage - 1)
+	host := unsafe.Slice((*byte)(unsafe.Add(m.start, pad)), r.Size)
+	return region{Range: r, host: host, mapping: m}, nil
+}
+
+// renew puts untouched, zero memory in the place of b.
+//
+// Preconditions: b is a whole number of mapped pages.
+func renew(b []byte) error {
+	if _, err := unix.MmapPtr(-1, 0, start(b), uintptr(len(b)), ramProt, ramFlags|unix.MAP_FIXED); err != nil {
+		return fmt.Errorf("guest memory: mmap of %d bytes: %w", len(b), err)
+	}
+	return nil
+}
+
+// mapPages puts a file's pages from offset off on, copy-on-write, in the place
+// of b.
+//
+// Preconditions: b is a whole number of mapped pages, off one of file pages,
+// and the file has at least one byte in each.
+func mapPages(b []byte, fd uintptr, off int64) error {
+	_, err := unix.MmapPtr(int(fd), off, start(b), uintptr(len(b)), ramProt,
+		unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
+	return err
+}
+
+// HugePages tells the host whether to put transparent huge pages of 2 MiB
+// behind RAM. With them the guest has fewer nested page faults, and each
+// touch of new memory costs up to 2 MiB. If it is never called, the host's own
+// setting holds (/sys/kernel/mm/transparent_hugepage/enabled). What MapFile or
+// Zero maps afterwards has the host's setting again. The error wraps
+// EINVAL if the host's kernel has none.
+func (m *Memory) HugePages(on bool) error {
+	advice := unix.MADV_NOHUGEPAGE
+	if on {
+		advice = unix.MADV_HUGEPAGE
+	}
+	for i := range m.regions {
+		r := &m.regions[i]
+		if !r.mapping.valid() {
+			continue
+		}
+		if err := unix.Madvise(r.host, advice); err != nil {
+			return fmt.Errorf("guest memory: huge pages for %v: %w", r.Range, err)
+		}
+	}
+	return nil
+}
+
+// HostAddr returns the address in this process of the RAM of r, for
 // KVM_SET_USER_MEMORY_REGION and nothing else: the kernel checks what is done
-// with it.
+// with it. It is good until Close.
 func (m *Memory) HostAddr(r Range) (uintptr, error) {
 	b, err := m.Slice(r.Start, r.Size)
 	if err != nil {
 		return 0, err
 	}
-	return uintptr(unsafe.Pointer(unsafe.SliceData(b))), nil
+	return uintptr(start(b)), nil
 }
+
+// start returns the host address of b's first byte.
+func start(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
