@@ -37,7 +37,7 @@ func newBoard(m *Machine) (*board, error) {
 	}
 	err := errors.Join(
 		b.ports.Add(i8042.New(reset), portI8042, i8042.Size),
-		b.ports.Add(cmos.New(time.Now), portCMOS, cmos.Size),
+		b.ports.Add(cmos.New(time.Now, m.config.Memory), portCMOS, cmos.Size),
 		b.ports.Add(b.com1, portCOM1, serial.Size),
 		b.ports.Add(pvpanic.New(panicked), portPVPanic, pvpanic.Size),
 		b.ports.Add(power.New(powerOff, reset), portPower, power.Size),
