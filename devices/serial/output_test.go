@@ -15,7 +15,7 @@ import (
 )
 
 // start runs u's writer until the test ends, and returns how to get Run's error.
-func start(t *testing.T, u *serial.UART) (result <-chan error) {
+func start(t testing.TB, u *serial.UART) (result <-chan error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	ended := make(chan struct{})
