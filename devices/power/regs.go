@@ -8,7 +8,7 @@ const (
 	Size            = 4 // I/O ports; the last is not used
 )
 
-// Fields of the sleep control register (ACPI 6.5 Table 4.22).
+// Fields of the sleep control register (ACPI 6.5 §4.8.3.7).
 const (
 	SleepEnable    = 1 << 5 // SLP_EN: enter the sleeping state in SLP_TYP; reads as 0
 	SleepTypeShift = 2      // SLP_TYP, bits 4-2: which sleeping state

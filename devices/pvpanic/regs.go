@@ -4,10 +4,8 @@ package pvpanic
 // the events that it takes, and a write of some of them reports them.
 const Size = 1 // I/O ports
 
-// Port is the I/O port where guests that do not read ACPI tables expect it.
-const Port = 0x505
-
-// HID is its ACPI hardware ID.
+// HID is its ACPI hardware ID, by which guests find it. By convention it is at
+// I/O port 0x505.
 const HID = "QEMU0001"
 
 // The events.

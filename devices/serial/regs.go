@@ -1,6 +1,6 @@
 package serial
 
-// The registers of a 16550A by offset (PC16550D data sheet §8.0, Table I).
+// The registers of a 16550A by offset (PC16550D data sheet, "Registers").
 // Where two share an offset, the direction or the DLAB bit of LCR decides.
 const (
 	regRBR = 0 // R, DLAB=0: receive buffer, the oldest byte of the receive FIFO
@@ -29,7 +29,7 @@ const (
 	ierAll = ierRDA | ierTHR | ierRLS | ierMSI // the others read as 0; a driver takes them for a newer chip
 )
 
-// Values of IIR bits 3-0, the most urgent interrupt (data sheet Table III).
+// Values of IIR bits 3-0, the most urgent interrupt (data sheet, "Interrupt Identification Register").
 const (
 	iirNone    = 0x1  // no interrupt pending
 	iirMSI     = 0x0  // modem status: least urgent
