@@ -9,6 +9,7 @@ import (
 	"microvm/devices/cmos"
 	"microvm/devices/guestport"
 	"microvm/devices/i8042"
+	"microvm/devices/pcihost"
 	"microvm/devices/power"
 	"microvm/devices/pvpanic"
 	"microvm/devices/serial"
@@ -41,6 +42,7 @@ func newBoard(m *Machine) (*board, error) {
 		b.ports.Add(b.com1, portCOM1, serial.Size),
 		b.ports.Add(pvpanic.New(panicked), portPVPanic, pvpanic.Size),
 		b.ports.Add(power.New(powerOff, reset), portPower, power.Size),
+		b.ports.Add(pcihost.New(), portPCI, pcihost.Size),
 		b.ports.Add(guestport.New(m.mark, b.setStatus, m.consoleInfo), portGuest, guestport.Size),
 	)
 	return b, err

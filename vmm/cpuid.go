@@ -197,13 +197,16 @@ func (c *vcpu) setUp(f *hostFeatures) error {
 	return c.fd.SetLAPIC(&apic)
 }
 
-// A need is a capability that a machine cannot do without, and what for.
-type need struct {
-	cap kvm.Cap
-	why string
+// A Need is a capability that a machine cannot do without, and what for.
+type Need struct {
+	Cap kvm.Cap
+	Why string
 }
 
-var needs = []need{
+// Needs are the capabilities of the host's KVM that every machine needs.
+func Needs() []Need { return slices.Clone(needs) }
+
+var needs = []Need{
 	{kvm.CapIRQChip, "interrupt controllers"},
 	{kvm.CapPIT2, "the timer"},
 	{kvm.CapUserMemory, "guest memory"},
@@ -217,10 +220,10 @@ var needs = []need{
 // checkHost reports what the host's KVM lacks for a machine of so many CPUs.
 func checkHost(s *kvm.System, cpus int) error {
 	for _, n := range needs {
-		if have, err := s.Check(n.cap); err != nil {
+		if have, err := s.Check(n.Cap); err != nil {
 			return err
 		} else if have == 0 {
-			return fmt.Errorf("this host's KVM lacks %v, needed for %s; a newer kernel has it", n.cap, n.why)
+			return fmt.Errorf("this host's KVM lacks %v, needed for %s; a newer kernel has it", n.Cap, n.Why)
 		}
 	}
 	most, err := s.Check(kvm.CapMaxVCPUs)

@@ -1,7 +1,6 @@
 package vmm
 
 import (
-	"microvm/devices/guestport"
 	"microvm/kvm/guestmem"
 )
 
@@ -43,13 +42,13 @@ const (
 
 // I/O ports, as a PC has them where a PC has them.
 const (
-	portI8042    = 0x60
-	portCMOS     = 0x70
-	portCOM1     = 0x3f8
-	portPVPanic  = 0x505 // by convention of QEMU's docs/specs/pvpanic
-	portPower    = 0x600 // sleep control, sleep status, reset: ours to choose
-	portGuest    = 0x610
-	portGuestLen = guestport.Size
+	portI8042   = 0x60
+	portCMOS    = 0x70
+	portCOM1    = 0x3f8
+	portPVPanic = 0x505 // by convention of QEMU's docs/specs/pvpanic
+	portPower   = 0x600 // sleep control, sleep status, reset: ours to choose
+	portGuest   = 0x610
+	portPCI     = 0xcf8 // PCI 3.0 §3.2.2.3.2
 )
 
 // gsiCOM1 is COM1's interrupt, IRQ 4 of a PC.

@@ -105,7 +105,7 @@ func New(c Config) (_ *Machine, err error) {
 // load puts kernel, initrd, command line and ACPI tables into memory.
 func (m *Machine) load() (err error) {
 	defer m.timeline.add(Event{Name: EventLoaded})
-	rsdp, err := m.board.writeACPI()
+	rsdp, err := m.writeACPI()
 	if err != nil {
 		return err
 	}

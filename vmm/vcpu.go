@@ -1,8 +1,10 @@
 package vmm
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
+	"syscall"
 	"time"
 
 	"microvm/boot"
@@ -57,7 +59,7 @@ func (c *vcpu) run() {
 	for {
 		exit, err := c.fd.Run()
 		if err != nil {
-			c.m.fail(fmt.Errorf("vCPU %d: %w%s", c.id, err, c.whyRunFailed(err)))
+			c.m.fail(c.runError(err))
 			return
 		}
 		select {
@@ -69,6 +71,14 @@ func (c *vcpu) run() {
 			return
 		}
 	}
+}
+
+// runError explains why KVM_RUN failed, where that is known.
+func (c *vcpu) runError(err error) error {
+	if errors.Is(err, syscall.EFAULT) {
+		err = fmt.Errorf("%w: guest memory cannot be read; was the kernel or initrd file truncated while the guest ran?", err)
+	}
+	return fmt.Errorf("vCPU %d: %w", c.id, err)
 }
 
 // handle counts, traces and answers one exit. It returns false when this
