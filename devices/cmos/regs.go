@@ -33,14 +33,10 @@ const (
 	regExtHigh      = 0x18 // RW: and its high byte
 	regExtFoundLow  = 0x30 // RW: the same as found by the power-on test, low byte
 	regExtFoundHigh = 0x31 // RW: and its high byte
-	regCentury      = 0x32 // RW: century, where the FADT says so (CENTURY)
+	regCentury      = 0x32 // RW: century; a FADT can say so (ACPI 6.5 §5.2.9, CENTURY)
 
 	numRegs = 0x80
 )
-
-// Century is the register's index for the FADT's CENTURY field (ACPI 6.5
-// §5.2.9).
-const Century = regCentury
 
 // aReset is register A of a clock that runs: 32.768 kHz divider, square wave of
 // 1024 Hz. aUIP is never set: time changes between two reads, not during one.
