@@ -11,7 +11,6 @@ const (
 	offImmediateExit = 1    // u8, ours: do not enter the guest
 	offExitReason    = 8    // u32
 	offExit          = 32   // the union
-	exitSize         = 256  // bytes of the union
 	runSize          = 2352 // bytes of the whole struct
 
 	offUnknownHardware = offExit + 0 // u64
