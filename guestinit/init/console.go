@@ -1,0 +1,92 @@
+package main
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// console is the descriptor of the console. The kernel opens it as process 1's
+// standard streams.
+const console = 0
+
+// A session is what the payload finds at its console.
+type session struct {
+	terminal bool // a person's terminal; else a file or a pipe
+	control  bool // the console is our controlling terminal, so that Ctrl-C works
+	early    int  // without a terminal: bytes of input that came before openConsole
+}
+
+// openConsole makes the console ready for the payload and learns from the
+// monitor what is at its other end. The monitor is asked only after the line
+// discipline has been told to leave input alone: from then on input arrives as
+// it was sent, whatever it is.
+func openConsole(port guestPort) session {
+	reopenConsole()
+	s := session{terminal: true}
+	cooked, err := unix.IoctlGetTermios(console, unix.TCGETS)
+	if err != nil {
+		return s // no serial port, or not one with a terminal's manners
+	}
+	raw := *cooked
+	makeRaw(&raw)
+	setTermios(&raw)
+	var columns, rows uint16
+	s.terminal, columns, rows = port.console()
+	if s.terminal {
+		cooked.Iflag |= unix.IUTF8
+		cooked.Cflag |= unix.CRTSCTS
+		setTermios(cooked)
+	} else {
+		s.early, _ = unix.IoctlGetInt(console, unix.TIOCINQ)
+	}
+	if columns != 0 && rows != 0 {
+		size := unix.Winsize{Col: columns, Row: rows}
+		_ = unix.IoctlSetWinsize(console, unix.TIOCSWINSZ, &size)
+	}
+	s.control = takeControl()
+	return s
+}
+
+// reopenConsole replaces streams that lead nowhere. A console whose driver is a
+// module is there only now.
+func reopenConsole() {
+	if _, err := unix.IoctlGetTermios(console, unix.TCGETS); err == nil {
+		return
+	}
+	fd, err := unix.Open("/dev/console", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	for stream := range 3 {
+		_ = unix.Dup3(fd, stream, 0)
+	}
+	unix.Close(fd)
+}
+
+// makeRaw turns off what a line discipline does to bytes in either direction.
+// Lines may then be of any length: in canonical mode Linux drops what follows
+// the 4095th byte of one.
+//
+// CRTSCTS makes Linux take back RTS when its buffer fills, at which the monitor
+// stops sending; without it input that a slow payload leaves unread is lost
+// beyond some 64 KiB.
+func makeRaw(t *unix.Termios) {
+	t.Iflag = unix.IGNBRK
+	t.Oflag = 0
+	t.Lflag = 0
+	t.Cflag |= unix.CRTSCTS
+	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+}
+
+// setTermios sets what it can and keeps the input that is there.
+func setTermios(t *unix.Termios) { _ = unix.IoctlSetTermios(console, unix.TCSETS, t) }
+
+// takeControl makes process 1 the leader of a session whose controlling
+// terminal is the console. The payload is not made the leader: when a leader
+// ends, the kernel hangs up its terminal, and output that is still on its way
+// is lost.
+func takeControl() bool {
+	if _, err := unix.Setsid(); err != nil {
+		return false
+	}
+	return unix.IoctlSetInt(console, unix.TIOCSCTTY, 0) == nil
+}

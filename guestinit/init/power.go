@@ -1,0 +1,160 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The signals by which process 1 is asked to end the guest. The kernel sends
+// SIGINT for Ctrl-Alt-Del; SIGPWR is from power supplies; our own commands use
+// what other inits take for power-off and reboot.
+const (
+	signalPowerOff = unix.SIGUSR2
+	signalReboot   = unix.SIGTERM
+)
+
+// obeySignals ends the guest in order when it is asked to, and keeps process 1
+// alive for all other signals: those that are not claimed here would end it by
+// the Go runtime's choice.
+func obeySignals() {
+	// SIGURG is how the runtime preempts goroutines, SIGCHLD no news.
+	var claimed []os.Signal
+	for s := unix.Signal(1); s <= unix.SIGSYS; s++ {
+		if s != unix.SIGKILL && s != unix.SIGSTOP && s != unix.SIGURG && s != unix.SIGCHLD {
+			claimed = append(claimed, s)
+		}
+	}
+	received := make(chan os.Signal, 8)
+	signal.Notify(received, claimed...)
+	go func() { // lives as long as the guest
+		for s := range received {
+			switch s {
+			case signalPowerOff, unix.SIGPWR, unix.SIGINT:
+				claimEnd()
+				end(powerOff)
+			case signalReboot:
+				claimEnd()
+				end(restart)
+			}
+		}
+	}()
+}
+
+// The ways to end a guest (reboot(2)).
+const (
+	powerOff = unix.LINUX_REBOOT_CMD_POWER_OFF
+	restart  = unix.LINUX_REBOOT_CMD_RESTART
+)
+
+// ending is held for ever by who ends the guest.
+var ending sync.Mutex
+
+// claimEnd returns to its first caller only. So a payload that is killed
+// because the guest is powered off is not reported as a failure.
+func claimEnd() { ending.Lock() }
+
+// end ends the guest in one of these ways, and does not return.
+//
+// Preconditions: claimEnd has returned.
+func end(how int) {
+	stopProcesses()
+	unmount()
+	unix.Sync()
+	drainConsole()
+	err := unix.Reboot(how)
+	say("reboot(2): ", err.Error(), "; restarting")
+	err = unix.Reboot(restart)
+	say("restart: ", err.Error(), "; nothing more can be done")
+	for { // the end of process 1 would be a panic
+		_ = unix.Pause()
+	}
+}
+
+// grace is how long processes may take to end when they are told to. A guest
+// that is powered off is to be gone within a second.
+const grace = 500 * time.Millisecond
+
+// stopProcesses ends all processes but this one. Where there are none it does
+// not wait.
+func stopProcesses() {
+	const step = 10 * time.Millisecond
+	if !reap() {
+		return
+	}
+	_ = unix.Kill(-1, unix.SIGTERM)
+	_ = unix.Kill(-1, unix.SIGCONT) // those that are stopped hear nothing else
+	for waited := time.Duration(0); waited < grace; waited += step {
+		time.Sleep(step)
+		if !reap() {
+			return
+		}
+	}
+	_ = unix.Kill(-1, unix.SIGKILL)
+}
+
+// reap collects what has ended and reports whether any process is left. All
+// are children of process 1, or of its children.
+func reap() (left bool) {
+	for {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if err != nil && err != unix.EINTR {
+			return false
+		}
+		if pid == 0 && err == nil {
+			return true
+		}
+	}
+}
+
+// unmount unmounts what was mounted after the start, the last first, so that
+// disks are left clean.
+func unmount() {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return
+	}
+	targets := mountPoints(string(text))
+	for i := len(targets) - 1; i >= 0; i-- {
+		if !ours(targets[i]) {
+			// One that is busy is at least synced.
+			_ = unix.Unmount(targets[i], 0)
+		}
+	}
+}
+
+// mountPoints returns the second field of each line of /proc/self/mounts.
+// Blanks in it are octal there (getmntent(3)).
+func mountPoints(mounts string) (targets []string) {
+	decode := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	for line := range strings.Lines(mounts) {
+		if fields := strings.Fields(line); len(fields) > 1 {
+			targets = append(targets, decode.Replace(fields[1]))
+		}
+	}
+	return targets
+}
+
+// ours reports whether target is a mount point that holds no disk.
+func ours(target string) bool {
+	if target == "/" || target == procMount.target {
+		return true
+	}
+	for _, p := range root {
+		if m, is := p.(mount); is && m.target == target {
+			return true
+		}
+	}
+	return false
+}
+
+// drainConsole waits for output to leave the serial port: what is still in the
+// driver's buffer when the power goes is lost.
+func drainConsole() {
+	const drain = 1 // TCSBRK with an argument other than 0 is tcdrain(3)
+	_ = unix.IoctlSetInt(console, unix.TCSBRK, drain)
+}

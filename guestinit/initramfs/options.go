@@ -1,0 +1,142 @@
+package initramfs
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Options say what goes into an initramfs.
+type Options struct {
+	// Output is the archive's file. It is replaced as a whole, or not at all.
+	Output string
+	// SourceDir is a directory in this project's source tree, from which
+	// process 1 and the commands are built; "" is the working directory.
+	SourceDir string
+	// Minimal leaves out everything but process 1: no shell, no commands, no
+	// modules unless they are asked for by name.
+	Minimal bool
+	// Commands are u-root's commands by name, and the sets of CommandSets; nil
+	// means DefaultCommands.
+	Commands []string
+	// ModuleDirs are the module directories, such as /lib/modules/6.1.0, of
+	// the kernels that the archive is for.
+	ModuleDirs []string
+	// Modules are the modules that process 1 loads, with those that they need.
+	// Each kernel must have each of them, built in or not; nil means
+	// those of DefaultModules that the kernel has.
+	Modules []string
+	// Files are added to the archive.
+	Files []File
+	// Progress, if not nil, is told what is being done, in a few words.
+	Progress func(step string)
+	// Suggest, if not nil, returns the one of known that a person may have
+	// meant by word, or "". It is for messages.
+	Suggest func(word string, known []string) string
+}
+
+// A File is a file of the host's to be put into the archive, with its
+// permissions. A directory comes with all that is in it.
+type File struct {
+	Host  string // path on the host
+	Guest string // absolute path in the guest
+}
+
+// ParseFile reads a File in the form HOST:GUEST, or HOST alone for a file that
+// has the same absolute path in the guest.
+func ParseFile(text string) (File, error) {
+	host, guest, given := strings.Cut(text, ":")
+	if !given {
+		guest = host
+	}
+	f := File{Host: host, Guest: guest}
+	return f, f.check()
+}
+
+func (f File) check() error {
+	if f.Host == "" || !path.IsAbs(f.Guest) || path.Clean(f.Guest) == "/" {
+		return fmt.Errorf("file %q:%q: want HOST:GUEST with an absolute path of the guest's, such as ./data:/root/data", f.Host, f.Guest)
+	}
+	return nil
+}
+
+// DefaultModules are what a guest of this project's machines needs to drive
+// their devices. They are loaded at start.
+var DefaultModules = []string{
+	"virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon",
+	"vmw_vsock_virtio_transport",
+}
+
+// spareModules are carried beside DefaultModules, for modprobe: file systems
+// that a guest may want to mount.
+var spareModules = []string{"ext4", "overlay", "9p", "9pnet_virtio", "virtiofs"}
+
+// check returns what is wrong with o itself, all of it at once.
+func (o *Options) check() error {
+	var errs []error
+	if o.Output == "" {
+		errs = append(errs, errors.New("no output file"))
+	}
+	for _, f := range o.Files {
+		errs = append(errs, f.check())
+	}
+	if len(o.Modules) > 0 && len(o.ModuleDirs) == 0 {
+		errs = append(errs, fmt.Errorf("modules %s: no module directory to take them from", strings.Join(o.Modules, ", ")))
+	}
+	if o.Minimal && len(o.Commands) > 0 {
+		errs = append(errs, errors.New("a minimal initramfs has no commands"))
+	}
+	return errors.Join(errs...)
+}
+
+// CommandSets are names for many commands, which Options.Commands may hold.
+var CommandSets = map[string][]string{
+	"default": DefaultCommands,
+	"core":    coreCommands,
+}
+
+// expandCommands returns the commands that o asks for, sorted and each once,
+// with the members of sets in place of their names.
+func (o *Options) expandCommands() ([]string, error) {
+	if o.Minimal {
+		return nil, nil
+	}
+	names := o.Commands
+	if names == nil {
+		names = DefaultCommands
+	}
+	var commands []string
+	var errs []error
+	for _, name := range names {
+		switch set, isSet := CommandSets[name]; {
+		case isSet:
+			commands = append(commands, set...)
+		case commandPath(name) != "":
+			commands = append(commands, name)
+		default:
+			errs = append(errs, fmt.Errorf("u-root has no command %q%s", name, o.meant(name, knownCommands())))
+		}
+	}
+	slices.Sort(commands)
+	return slices.Compact(commands), errors.Join(errs...)
+}
+
+// meant returns the end of an error's text about word.
+func (o *Options) meant(word string, known []string) string {
+	if o.Suggest == nil {
+		return ""
+	}
+	if name := o.Suggest(word, known); name != "" {
+		return fmt.Sprintf("; did you mean %q?", name)
+	}
+	return ""
+}
+
+// progress tells the caller what is done next.
+func (o *Options) progress(format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(fmt.Sprintf(format, args...))
+	}
+}
