@@ -76,12 +76,16 @@ func startMachine(o *options, k *kernel.Kernel, shares []wire.Share, log *os.Fil
 	if err != nil {
 		return nil, err
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
 	archive, err := memfd("initramfs")
 	if err != nil {
 		return nil, err
 	}
 	defer archive.Close()
-	if err := initramfs.Write(archive, "/proc/self/exe", modules); err != nil {
+	if err := initramfs.Write(archive, self, modules); err != nil {
 		return nil, fmt.Errorf("initramfs: %w", err)
 	}
 	directories := []qemu.Directory{{Path: "/", Tag: guest.RootTag, ReadOnly: true}}

@@ -138,22 +138,17 @@ func socketPair(name string) (our, their *os.File, err error) {
 }
 
 // Stop ends QEMU at once, whatever the guest is doing, and waits for its end.
-// It returns what QEMU has to say about an end of its own.
+// Its error is what QEMU had to say if it failed before that.
 func (m *Machine) Stop() error {
 	m.closePorts()
 	if err := m.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	return m.Wait()
-}
-
-// Wait waits until QEMU has ended by itself.
-func (m *Machine) Wait() error {
 	err := m.cmd.Wait()
-	if text := strings.TrimSpace(m.errors.String()); err != nil && text != "" {
-		return fmt.Errorf("%s: %w: %s", Program, err, text)
+	if m.cmd.ProcessState.Exited() && !m.cmd.ProcessState.Success() {
+		return fmt.Errorf("%s: %w: %s", Program, err, strings.TrimSpace(m.errors.String()))
 	}
-	return err
+	return nil
 }
 
 func (m *Machine) closePorts() {

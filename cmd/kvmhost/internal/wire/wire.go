@@ -36,14 +36,14 @@ var Ports = []string{Control, Stdin, Stdout, Stderr}
 type Kind uint8
 
 const (
-	Run    Kind = iota + 1 // to the guest, first: Job
-	Signal                 // to the guest: Number is sent to the command's process group
-	Resize                 // to the guest: the terminal has a new Size
-	Closed                 // to the guest: nobody reads Stream any more
-	Mark                   // from the guest: it has done what Text says
-	Started                // from the guest: the command runs
-	Exit                   // from the guest: the command ended with Status, and its streams and files are complete
-	Fail                   // from the guest: the command could not be run; Status is kvmhost's own, Text says why
+	Run     Kind = iota + 1 // to the guest, first: Job
+	Signal                  // to the guest: Number is sent to the command's process group
+	Resize                  // to the guest: the terminal has a new Size
+	Closed                  // to the guest: nobody reads Stream any more
+	Mark                    // from the guest: it has done what Text says
+	Started                 // from the guest: the command runs
+	Exit                    // from the guest: the command ended with Status, and its streams and files are complete
+	Fail                    // from the guest: the command could not be run; Status is kvmhost's own, Text says why
 )
 
 // A Message is one item on the control port.
