@@ -48,8 +48,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// needHost skips the test, or fails it if MICROVM_NOSKIP is set, where no
-// throw-away host can be made.
+// needHost skips the test where no throw-away host can be made.
 func needHost(t *testing.T) {
 	t.Helper()
 	_, err := exec.LookPath(qemu.Program)
@@ -59,10 +58,17 @@ func needHost(t *testing.T) {
 	if err == nil {
 		return
 	}
+	skip(t, fmt.Sprintf("NEEDS A THROW-AWAY HOST: %v", err))
+}
+
+// skip skips the test for want of a facility, or fails it if skips are not
+// wanted.
+func skip(t *testing.T, why string) {
+	t.Helper()
 	if os.Getenv("MICROVM_NOSKIP") != "" {
-		t.Fatalf("NEEDS A THROW-AWAY HOST: %v", err)
+		t.Fatal(why)
 	}
-	t.Skipf("NEEDS A THROW-AWAY HOST: %v", err)
+	t.Skip(why)
 }
 
 // patience is how long a test waits for what is about to happen.
@@ -165,7 +171,7 @@ func TestCommandThatCannotRun(t *testing.T) {
 func TestHostThatDies(t *testing.T) {
 	cmd := kvmhost(t, "sh", "-c", "echo out; echo c > /proc/sysrq-trigger; sleep 1000")
 	if os.Getuid() != 0 {
-		t.Skip("NEEDS ROOT: to crash the throw-away host")
+		skip(t, "NEEDS ROOT: to crash the throw-away host")
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -205,6 +211,16 @@ func TestClosedOutputReachesTheCommand(t *testing.T) {
 	got, err := os.ReadFile(filepath.Join(cmd.Dir, "result"))
 	if want := fmt.Sprintln(128 + int(unix.SIGPIPE)); !strings.HasSuffix(string(got), want) {
 		t.Errorf("the writer's status is %q, %v; want %q", got, err, want)
+	}
+}
+
+func TestDirect(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "--direct", "sh", "-c", "cat; exit 4")
+	cmd.Env = append(os.Environ(), asKVMHost+"=1")
+	cmd.Stdin = strings.NewReader("here")
+	out, err := cmd.Output()
+	if status := exitStatus(t, err); status != 4 || string(out) != "here" {
+		t.Errorf("exit status %d, output %q; want 4, %q", status, out, "here")
 	}
 }
 

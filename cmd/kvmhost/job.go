@@ -13,7 +13,8 @@ import (
 )
 
 // passedLimits are the resource limits that a command feels and that mean the
-// same on another host.
+// same on another host. Of open files the command may have as many as the hard
+// limit says: Go raised the soft one before anybody could ask.
 var passedLimits = []int{unix.RLIMIT_NOFILE, unix.RLIMIT_MEMLOCK, unix.RLIMIT_CORE, unix.RLIMIT_STACK}
 
 // newJob describes the command as this process would run it.

@@ -24,6 +24,11 @@
 // throw-away host, which ends when the command does, along with whatever the
 // command left running. There is no network but the loopback interface.
 //
+// The shares have the limits of QEMU's 9p server: no Unix sockets and FIFOs can
+// be made there, a file that is open and removed cannot be truncated, flock(2)
+// and fcntl(2) locks are of the same kind and not seen from outside. Elsewhere
+// the file system is Linux' own.
+//
 // Like ssh(1), kvmhost reads ahead on standard input: in a shell loop that
 // reads the same input, give it </dev/null.
 package main

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -15,8 +16,15 @@ import (
 	"microvm/cmd/kvmhost/internal/wire"
 )
 
-// errHostGone says that the throw-away host ended, or never came up.
-var errHostGone = errors.New("the throw-away host ended before the command did")
+// What can happen to a throw-away host.
+var (
+	errHostGone = errors.New("the throw-away host ended before the command did")
+	errHostLate = fmt.Errorf("the throw-away host did not run the command within %v", startPatience)
+)
+
+// startPatience is how long a host may take until it runs the command: many
+// times what it takes on a busy machine.
+const startPatience = 3 * time.Minute
 
 // forwarded are the signals that are passed on to the command. While there is
 // no command yet they end kvmhost.
@@ -99,6 +107,8 @@ func (s *session) run() (status int, err error) {
 	defer signal.Stop(signals)
 	defer func() { s.restore() }()
 
+	late := time.NewTimer(startPatience)
+	defer late.Stop()
 	err = s.send(wire.Message{Kind: wire.Run, Job: *s.job})
 	for err == nil && !s.ended {
 		select {
@@ -111,6 +121,10 @@ func (s *session) run() (status int, err error) {
 				return 0, errHostGone
 			}
 			err = s.onMessage(m)
+		case <-late.C:
+			if !s.started {
+				err = errHostLate
+			}
 		}
 	}
 	return s.status, err

@@ -98,11 +98,10 @@ func arguments(c Config) []string {
 	args := []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-machine", "q35,usb=off,graphics=off",
-		// TCG emulates AMD's SVM with the model "max". Without la57 its
-		// page walks, which the guests' nested ones multiply, are shorter.
-		// TCG does not intercept XSETBV, so that KVM would not know what its
-		// guests set XCR0 to, nor restore it: they do without XSAVE.
-		"-accel", "tcg,thread=multi", "-cpu", "max,la57=off,-xsave",
+		// TCG emulates AMD's SVM with the model "max". It does not intercept
+		// XSETBV, so that KVM would not know what its guests set XCR0 to,
+		// nor restore it: they do without XSAVE.
+		"-accel", "tcg,thread=multi", "-cpu", "max,-xsave",
 		"-smp", strconv.Itoa(c.CPUs), "-m", strconv.Itoa(c.MemoryMiB),
 		"-kernel", c.Kernel, "-initrd", fmt.Sprintf("/dev/fd/%d", fdInitramfs), "-append", c.CommandLine,
 		"-chardev", fmt.Sprintf("file,id=log,path=/dev/fd/%d,append=on", fdLog), "-serial", "chardev:log",
