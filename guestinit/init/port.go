@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -19,15 +20,15 @@ const (
 )
 
 // A guestPort is the port by which the monitor hears of the guest's stages. On
-// a machine that has none, file is nil: marks go nowhere, and the console is
-// taken for a terminal.
+// a machine that has none, marks go nowhere, and the console is taken for a
+// terminal.
 type guestPort struct {
-	file *os.File // /dev/port, whose offsets are I/O ports
-	base int64
+	base  uint16 // its first I/O port
+	found bool
 }
 
-// openGuestPort finds the port. It needs no more than proc, and /dev/port from
-// the initramfs, so that the first mark comes before anything else is done.
+// openGuestPort finds the port. It needs no more than proc, so that the first
+// mark comes before anything else is done.
 func openGuestPort() guestPort {
 	if err := procMount.create(); err != nil {
 		say(procMount.String(), ": ", err.Error())
@@ -38,17 +39,7 @@ func openGuestPort() guestPort {
 		return guestPort{} // a kernel without I/O ports
 	}
 	base, found := findPort(string(ports), guestport.HID)
-	if !found {
-		return guestPort{}
-	}
-	// Not by os.OpenFile: it would ask the poller whether it can wait for
-	// /dev/port, and start that for nothing.
-	fd, err := unix.Open("/dev/port", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		say("/dev/port: ", err.Error())
-		return guestPort{}
-	}
-	return guestPort{file: os.NewFile(uintptr(fd), "/dev/port"), base: base}
+	return guestPort{base, found}
 }
 
 // findPort returns the first port of the device with this ACPI hardware ID in
@@ -57,7 +48,7 @@ func openGuestPort() guestPort {
 //	0510-0517 : MVMM0001:00
 //
 // Devices on a bridge are indented. Who is not root reads 0000-0000.
-func findPort(ioports, hid string) (base int64, found bool) {
+func findPort(ioports, hid string) (base uint16, found bool) {
 	for line := range strings.Lines(ioports) {
 		ports, owner, _ := strings.Cut(strings.TrimSpace(line), " : ")
 		if !strings.HasPrefix(owner, hid+":") {
@@ -68,7 +59,7 @@ func findPort(ioports, hid string) (base int64, found bool) {
 		if err != nil || first == last {
 			return 0, false
 		}
-		return int64(base), true
+		return uint16(base), true
 	}
 	return 0, false
 }
@@ -79,25 +70,42 @@ func (p guestPort) mark(stage uint8) { p.write(guestport.RegStage, stage) }
 // report says how the payload ended.
 func (p guestPort) report(status uint8) { p.write(guestport.RegStatus, status) }
 
-func (p guestPort) write(register int64, value uint8) {
-	if p.file == nil {
+func (p guestPort) write(register uint16, value uint8) {
+	p.access(func() { outb(p.base+register, value) })
+}
+
+// access calls do with the right to use the port. The right is the thread's,
+// and would be inherited by every process that it starts; so it does not last.
+func (p guestPort) access(do func()) {
+	if !p.found {
 		return
 	}
-	// The port takes any byte at any time.
-	_, _ = p.file.WriteAt([]byte{value}, p.base+register)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Ioperm(int(p.base), guestport.Size, 1); err != nil {
+		say("guest port: ioperm: ", err.Error()) // a kernel that is locked down
+		return
+	}
+	do()
+	_ = unix.Ioperm(int(p.base), guestport.Size, 0)
 }
 
 // console asks what is at the other end of the console. Columns and rows are 0
 // if the terminal's size is unknown.
 func (p guestPort) console() (terminal bool, columns, rows uint16) {
-	var regs [guestport.Size]byte
-	if p.file == nil {
-		return true, 0, 0
-	}
-	if _, err := p.file.ReadAt(regs[:], p.base); err != nil {
-		return true, 0, 0
-	}
-	word := func(register int) uint16 { return uint16(regs[register]) | uint16(regs[register+1])<<8 }
-	terminal = regs[guestport.RegConsole]&guestport.ConsoleTerminal != 0
-	return terminal, word(guestport.RegColumns), word(guestport.RegRows)
+	terminal = true
+	p.access(func() {
+		word := func(register uint16) uint16 {
+			return uint16(inb(p.base+register)) | uint16(inb(p.base+register+1))<<8
+		}
+		terminal = inb(p.base+guestport.RegConsole)&guestport.ConsoleTerminal != 0
+		columns, rows = word(guestport.RegColumns), word(guestport.RegRows)
+	})
+	return terminal, columns, rows
 }
+
+// outb writes value to an I/O port, and inb reads one.
+//
+// Preconditions: ioperm(2) has given this thread the right to.
+func outb(port uint16, value uint8)
+func inb(port uint16) (value uint8)

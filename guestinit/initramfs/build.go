@@ -1,6 +1,7 @@
 package initramfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if err := errors.Join(o.check(), err, kernelErr); err != nil {
 		return Result{}, err
 	}
-	compiler, err := newCompiler(ctx, o.SourceDir)
+	compiler, err := newCompiler(ctx, o.SourceDir, cmp.Or(o.Arch, arches[0]))
 	if err != nil {
 		return Result{}, err
 	}
@@ -77,7 +78,6 @@ func addSkeleton(a *archive) {
 	}{
 		{"dev/console", 0o600, 5, 1}, // the kernel opens it as process 1's streams
 		{"dev/null", 0o666, 1, 3},    // the Go runtime opens it where the kernel had no console
-		{"dev/port", 0o600, 1, 4},    // I/O ports, for process 1's first mark
 	} {
 		a.add(cpio.CharDev(d.name, d.perm, d.major, d.minor))
 	}

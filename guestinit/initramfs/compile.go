@@ -21,18 +21,19 @@ const (
 // A compiler builds Go programs for the guest from this project's source tree.
 // The same sources make the same bytes.
 type compiler struct {
-	dir string // in the source tree
+	dir  string // in the source tree
+	arch string // the guest's GOARCH
 }
 
 // newCompiler checks that there is a Go toolchain, and that dir is in this
 // project's source tree.
-func newCompiler(ctx context.Context, dir string) (*compiler, error) {
-	c := &compiler{dir: dir}
+func newCompiler(ctx context.Context, dir, arch string) (*compiler, error) {
+	c := &compiler{dir: dir, arch: arch}
 	if _, err := exec.LookPath("go"); err != nil {
 		return nil, errors.New("the initramfs is built by the go command, which is not in PATH; " +
 			"it comes with Go (Debian: apt install golang-go, or https://go.dev/dl)")
 	}
-	if _, err := c.run(ctx, "list", initPackage); err != nil {
+	if _, err := c.run(ctx, c.target(), "list", initPackage); err != nil {
 		where := dir
 		if where == "" {
 			where = "the working directory"
@@ -42,19 +43,30 @@ func newCompiler(ctx context.Context, dir string) (*compiler, error) {
 	return c, nil
 }
 
-// run runs the go command and returns what it prints on standard output.
-func (c *compiler) run(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "go", args...)
+// target is the environment in which programs for the guest are built.
+func (c *compiler) target() []string {
+	return []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + c.arch, "GOAMD64=v1", "GO386=sse2"}
+}
+
+// run runs the go command.
+func (c *compiler) run(ctx context.Context, env []string, args ...string) ([]byte, error) {
+	return c.execute(ctx, env, "go", args...)
+}
+
+// execute runs a program in the source tree, with env added to the environment,
+// and returns what it prints on standard output.
+func (c *compiler) execute(ctx context.Context, env []string, program string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = c.dir
-	// GOFLAGS of the user's could change the bytes.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off") // the user's could change the bytes
+	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("go %s: %w\n%s", args[0], err, bytes.TrimSpace(append(stderr.Bytes(), stdout.Bytes()...)))
+		return nil, fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), args[0], err, bytes.TrimSpace(append(stderr.Bytes(), stdout.Bytes()...)))
 	}
 	return stdout.Bytes(), nil
 }
@@ -62,7 +74,8 @@ func (c *compiler) run(ctx context.Context, args ...string) ([]byte, error) {
 // init builds process 1.
 func (c *compiler) init(ctx context.Context, work string) ([]byte, error) {
 	binary := filepath.Join(work, "init")
-	_, err := c.run(ctx, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", binary, initPackage)
+	_, err := c.run(ctx, c.target(), "build",
+		"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", binary, initPackage)
 	if err != nil {
 		return nil, err
 	}
@@ -72,12 +85,18 @@ func (c *compiler) init(ctx context.Context, work string) ([]byte, error) {
 // busybox builds u-root's commands of these names into one program, which goes
 // by the name that it is called by.
 func (c *compiler) busybox(ctx context.Context, work string, commands []string) ([]byte, error) {
+	// makebb is a program of the host's that is told of the target by its
+	// environment; so it is built first.
+	makebb := filepath.Join(work, "makebb")
+	if _, err := c.run(ctx, nil, "build", "-o", makebb, makebbPackage); err != nil {
+		return nil, err
+	}
 	binary := filepath.Join(work, "bb")
-	args := []string{"run", makebbPackage, "-o", binary, "-gen-dir", filepath.Join(work, "src")}
+	args := []string{"-o", binary, "-gen-dir", filepath.Join(work, "src")}
 	for _, name := range commands {
 		args = append(args, commandPath(name))
 	}
-	if _, err := c.run(ctx, args...); err != nil {
+	if _, err := c.execute(ctx, c.target(), makebb, args...); err != nil {
 		return nil, fmt.Errorf("building %s: %w", strings.Join(commands, " "), err)
 	}
 	return os.ReadFile(binary)

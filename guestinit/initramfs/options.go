@@ -15,6 +15,9 @@ type Options struct {
 	// SourceDir is a directory in this project's source tree, from which
 	// process 1 and the commands are built; "" is the working directory.
 	SourceDir string
+	// Arch is the guest's architecture in Go's words: "amd64" or "386"; "" means
+	// "amd64".
+	Arch string
 	// Minimal leaves out everything but process 1: no shell, no commands, no
 	// modules unless they are asked for by name.
 	Minimal bool
@@ -73,6 +76,9 @@ var DefaultModules = []string{
 // that a guest may want to mount.
 var spareModules = []string{"ext4", "overlay", "9p", "9pnet_virtio", "virtiofs"}
 
+// arches are the architectures that process 1 has an I/O port access for.
+var arches = []string{"amd64", "386"}
+
 // check returns what is wrong with o itself, all of it at once.
 func (o *Options) check() error {
 	var errs []error
@@ -84,6 +90,9 @@ func (o *Options) check() error {
 	}
 	if len(o.Modules) > 0 && len(o.ModuleDirs) == 0 {
 		errs = append(errs, fmt.Errorf("modules %s: no module directory to take them from", strings.Join(o.Modules, ", ")))
+	}
+	if o.Arch != "" && !slices.Contains(arches, o.Arch) {
+		errs = append(errs, fmt.Errorf("architecture %q: want one of %s", o.Arch, strings.Join(arches, ", ")))
 	}
 	if o.Minimal && len(o.Commands) > 0 {
 		errs = append(errs, errors.New("a minimal initramfs has no commands"))
