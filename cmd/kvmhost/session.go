@@ -102,8 +102,13 @@ func (s *session) copyOutput(to, port *os.File, stream string) {
 func (s *session) run() (status int, err error) {
 	defer close(s.left)
 	signals := make(chan os.Signal, 16)
+	for _, sig := range forwarded {
+		if !signal.Ignored(sig) { // as nohup(1) has it
+			signal.Notify(signals, sig)
+		}
+	}
 	// SIGPIPE too: an output that nobody reads is the command's affair.
-	signal.Notify(signals, append(forwarded, unix.SIGPIPE, unix.SIGWINCH)...)
+	signal.Notify(signals, unix.SIGPIPE, unix.SIGWINCH)
 	defer signal.Stop(signals)
 	defer func() { s.restore() }()
 
