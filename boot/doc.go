@@ -1,20 +1,20 @@
 // Package boot turns a kernel image and its parameters into memory contents and
 // entry registers. It makes no ioctl and needs no KVM.
 //
-//	         bzImage                                      vmlinux (ELF)
-//	            │                                              │
-//	            ├── payload ── decompress ──┐                  │
-//	            │              (or cache)   ├─── segments ─────┘
-//	 linux64, linux32                   elf, pvh
-//	            │                           │
-//	            ▼                           ▼
-//	  protected-mode code         segments at their physical
-//	  at pref_address             addresses, mapped or copied
-//	            └─────────────┬─────────────┘
-//	                          │ + initrd, command line, memory map,
-//	                          │   zero page or hvm_start_info, GDT, page tables
-//	                          ▼
-//	                 registers of the first vCPU
+//	        bzImage                                      vmlinux (ELF)
+//	           │                                              │
+//	           ├── payload ── decompress ──┐                  │
+//	           │              (or cache)   ├─── segments ─────┘
+//	linux64, linux32                   elf, pvh
+//	           │                           │
+//	           ▼                           ▼
+//	 protected-mode code         segments at their physical
+//	 at pref_address             addresses, mapped or copied
+//	           └─────────────┬─────────────┘
+//	                         │ + initrd, command line, memory map,
+//	                         │   zero page or hvm_start_info, GDT, page tables
+//	                         ▼
+//	                registers of the first vCPU
 //
 // [Open] reads an image's headers and refuses what cannot be booted; [Load]
 // puts it into memory; layout.go has the picture of what goes where below

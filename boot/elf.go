@@ -31,11 +31,11 @@ const maxImageEnd = 1 << 48
 type elfImage struct {
 	bits     int // 64 or 32
 	entry    uint64
-	pvhEntry uint64 // 0 if there is none
-	linux    bool   // it has notes of Linux' build
-	release  string // of Linux, such as 6.1.0-56-amd64, if its notes tell it
-	cached   *cacheNote
-	segments []segment // in ascending order of Addr, disjoint, none of them empty
+	pvhEntry uint64     // 0 if there is none
+	linux    bool       // it has notes of Linux' build
+	release  string     // of Linux, such as 6.1.0-56-amd64, if its notes tell it
+	cached   *cacheNote // of a cached kernel, or nil
+	segments []segment  // in ascending order of Addr, disjoint, none of them empty
 }
 
 // A segment is a piece of an ELF file and of physical memory (a program header

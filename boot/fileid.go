@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// A fileID tells a file and its contents from others without reading it: no
-// write leaves its change time alone, and nobody can set that.
+// A fileID tells a file and its contents from others without reading it.
 type fileID struct {
 	dev, ino uint64
 	size     int64
@@ -25,5 +24,11 @@ func idOf(f *os.File) (fileID, error) {
 	if !ok {
 		return fileID{}, fmt.Errorf("no inode number for %s", f.Name())
 	}
-	return fileID{dev: st.Dev, ino: st.Ino, size: info.Size(), modified: info.ModTime(), changed: time.Unix(st.Ctim.Unix())}, nil
+	return fileID{dev: st.Dev, ino: st.Ino, size: info.Size(),
+		modified: time.Unix(st.Mtim.Unix()), changed: time.Unix(st.Ctim.Unix())}, nil
+}
+
+// String is the file's name in the cache.
+func (id fileID) String() string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id.dev, id.ino, id.size, id.modified.UnixNano(), id.changed.UnixNano())
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 // A Kernel is a kernel image in an open file.
@@ -12,7 +13,9 @@ type Kernel struct {
 	path string
 	file *os.File
 	size uint64
-	id   fileID // of the file when it was opened
+
+	id     fileID    // of the file …
+	opened time.Time // … when it was opened
 
 	// Exactly one is not nil.
 	bz  *bzImage
@@ -32,7 +35,7 @@ func Open(path string) (_ *Kernel, err error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Kernel{path: path, file: f, size: size}
+	k := &Kernel{path: path, file: f, size: size, opened: time.Now()}
 	if err := k.identify(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("kernel %s: %w", path, err)

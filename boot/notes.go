@@ -94,7 +94,7 @@ func (img *elfImage) take(n note) error {
 			img.release = printable(text[:min(len(text), maxVersionString)])
 		}
 	case n.name == noteCache && n.kind == cacheNoteKind:
-		return img.takeCacheNote(n.desc)
+		img.cached = decodeCacheNote(n.desc)
 	}
 	return nil
 }

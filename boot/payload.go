@@ -2,7 +2,7 @@ package boot
 
 import (
 	"bytes"
-	"crypto/sha256"
+
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -76,10 +76,6 @@ func (k *Kernel) readImage() (b []byte, release func(), err error) {
 	}
 	return b, release, nil
 }
-
-// payloadHash identifies a payload. Two images with the same payload have the
-// same kernel in them.
-func payloadHash(payload []byte) [sha256.Size]byte { return sha256.Sum256(payload) }
 
 // decompress returns the decompressed payload, an ELF, and what gives its
 // memory back.

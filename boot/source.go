@@ -2,6 +2,9 @@ package boot
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -14,31 +17,142 @@ type source struct {
 	close   func()
 }
 
-// openELF returns the kernel as an ELF: decompressed if need be, from the cache
-// if it is there.
+// openELF returns the kernel as an ELF: from the cache if it is there, else
+// decompressed if need be, and kept in the cache.
+//
+// The cache never fails a start: what goes wrong with it is kept in CacheErr,
+// and the kernel is made without it.
 func (l *loader) openELF() (*source, error) {
-	k := l.Kernel
-	if k.bz == nil {
-		return &source{elf: k.elf, data: k.file, close: func() {}}, nil
+	cache, err := l.openCache()
+	if cache == nil {
+		l.out.CacheErr = err
+		s, _, err := l.extract(nil)
+		return s, err
 	}
+	start := time.Now()
+	s, err := cache.image(l.Kernel.id)
+	if err == nil {
+		l.phase("kernel from cache", start)
+		l.out.CacheHit = true
+		return s, nil
+	}
+	l.cacheFailed(err)
+	s, h, err := l.extract(cache)
+	if err != nil {
+		return nil, err
+	}
+	start = time.Now()
+	if !s.aligned {
+		kept, err := cache.add(l.Kernel, h, s)
+		if err != nil {
+			l.cacheFailed(err)
+			return s, nil
+		}
+		s.close()
+		s = kept
+	}
+	l.cacheFailed(cache.remember(l.Kernel, h))
+	l.phase("kernel into cache", start)
+	return s, nil
+}
+
+// openCache returns the cache, or nil and why it cannot be used.
+func (l *loader) openCache() (*Cache, error) {
+	if l.CacheDir == "" {
+		return nil, nil
+	}
+	return OpenCache(l.CacheDir)
+}
+
+// cacheFailed keeps the first thing that went wrong with the cache.
+func (l *loader) cacheFailed(err error) {
+	if err != nil && !errors.Is(err, errMiss) && l.out.CacheErr == nil {
+		l.out.CacheErr = fmt.Errorf("cache: %w", err)
+	}
+}
+
+// extract makes an ELF of the image, and returns its hash if cache is not nil.
+// If cache has a kernel of that hash, it is taken from there.
+func (l *loader) extract(cache *Cache) (*source, contentHash, error) {
+	if l.Kernel.bz != nil {
+		return l.extractPayload(cache)
+	}
+	k := l.Kernel
+	plain := &source{elf: k.elf, data: k.file, close: func() {}}
+	if cache == nil {
+		return plain, contentHash{}, nil
+	}
+	start := time.Now()
+	h, err := k.elfHash()
+	if err != nil {
+		return nil, h, err
+	}
+	l.phase("kernel hashed", start)
+	if s, ok := l.known(cache, h); ok {
+		return s, h, nil
+	}
+	return plain, h, nil
+}
+
+// known takes the kernel that was made of what has the hash h from the cache.
+func (l *loader) known(cache *Cache, h contentHash) (*source, bool) {
+	s, err := cache.kernel(h)
+	l.cacheFailed(err)
+	l.out.CacheHit = err == nil
+	return s, err == nil
+}
+
+// extractPayload decompresses a bzImage's payload.
+func (l *loader) extractPayload(cache *Cache) (s *source, h contentHash, err error) {
+	k := l.Kernel
 	start := time.Now()
 	image, release, err := k.readImage()
 	if err != nil {
-		return nil, err
+		return nil, h, err
 	}
 	defer release()
-	off, size := k.bz.payload()
+	if err := k.checkSum(image); err != nil {
+		return nil, h, err
+	}
+	offset, size := k.bz.payload()
+	payload := image[offset:][:size]
 	l.phase("kernel read", start)
+	if cache != nil {
+		start = time.Now()
+		h = sha256.Sum256(payload)
+		l.phase("kernel hashed", start)
+		if s, ok := l.known(cache, h); ok {
+			return s, h, nil
+		}
+	}
 	start = time.Now()
-	b, releaseELF, err := k.decompress(image[off:][:size])
+	b, releaseELF, err := k.decompress(payload)
 	if err != nil {
-		return nil, err
+		return nil, h, err
 	}
 	l.phase("kernel decompressed", start)
 	elf, err := parseELF(bytes.NewReader(b), uint64(len(b)))
 	if err != nil {
 		releaseELF()
-		return nil, err
+		return nil, h, fmt.Errorf("its payload: %w", err)
 	}
-	return &source{elf: elf, data: bytes.NewReader(b), close: releaseELF}, nil
+	return &source{elf: elf, data: bytes.NewReader(b), close: releaseELF}, h, nil
+}
+
+// elfHash hashes what is loaded of an ELF. Symbols and debugging information,
+// which may be many times as much, do not matter.
+func (k *Kernel) elfHash() (h contentHash, err error) {
+	sum := sha256.New()
+	img := k.elf
+	fmt.Fprintf(sum, "elf %d %#x %#x %t %q\n", img.bits, img.entry, img.pvhEntry, img.linux, img.release)
+	buf := make([]byte, 1<<20)
+	for _, s := range img.segments {
+		fmt.Fprintf(sum, "%#x %#x %#x %#x %d\n", s.Addr, s.Virtual, s.FileSize, s.MemSize, s.Flags)
+		section := io.NewSectionReader(k.file, int64(s.Offset), int64(s.FileSize))
+		if _, err := io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{section}, buf); err != nil {
+			return h, fmt.Errorf("reading it: %w", err)
+		}
+	}
+	sum.Sum(h[:0])
+	return h, nil
 }
