@@ -29,15 +29,21 @@
 //     Its tick is the local APIC's timer from the start.
 //   - It does not switch into ACPI mode, map an SCI, enable events or use a PM
 //     timer as clock.
-//   - Power-off writes the sleep control register; reset writes the reset
-//     register. Both are one port write and work with interrupts off.
+//   - Power-off writes the sleep status register and then the sleep control
+//     register: two port writes, with interrupts off.
 //
 // What it costs:
 //
+//   - Reset is not by the reset register. Linux takes a hardware-reduced
+//     machine for one with EFI, and without it enters the BIOS, in real mode at
+//     F000:FFF0. [ResetCode] has to be there. With reboot=acpi it does write
+//     the register.
 //   - A kernel must learn the TSC's frequency otherwise than by the PIT, which
-//     it leaves alone: from kvmclock, or from CPUID leaves 15H and 16H. One
-//     that can do neither waits 50 ms for each of three attempts and has no
-//     usable TSC. Every KVM offers kvmclock.
+//     it leaves alone: from kvmclock, or on Intel from CPUID leaves 15H and
+//     16H. One that can do neither has nothing to measure the APIC timer
+//     against and waits for its first tick for ever. Distributions' kernels
+//     have kvmclock; for one without, and with no-kvmclock, there is acpi=off,
+//     with which it finds the 8259s and the PIT that KVM has, and one CPU.
 //   - A kernel with no I/O APIC support has no interrupts at all. Debian's
 //     have it, the i386 ones too.
 //   - No fixed-feature power button: a button is a device of its own, with a
@@ -59,8 +65,8 @@
 //   - PCAT_COMPAT in the MADT, which would have Linux take the 8259s for
 //     granted instead of ignoring them.
 //   - MCFG, host bridges: there is no PCI. No table can say so; a kernel
-//     probes configuration mechanism 1 with a write and a read of port 0xcf8
-//     and gives up when that does not answer.
+//     tries both configuration mechanisms at port 0xcf8 and, when neither
+//     answers, logs "PCI: Fatal: No config space access function found".
 //   - "MSI not supported" and "PCIe ASPM controls" in IAPC_BOOT_ARCH: they
 //     forbid what PCI devices could do. There are none, and Linux logs both.
 //   - LEGACY_DEVICES in IAPC_BOOT_ARCH: it says that there are ISA devices to
