@@ -16,9 +16,10 @@ type dirtyLog struct {
 }
 
 // DirtyLog returns which pages of a slot with [SlotLogDirtyPages] the guest
-// has written since the last call, and begins anew (kvm-api
-// KVM_GET_DIRTY_LOG). Bit n%64 of element n/64 is the slot's page n. What this
-// process writes does not count.
+// may have written since the last call, and begins anew (kvm-api
+// KVM_GET_DIRTY_LOG). Bit n%64 of element n/64 is the slot's page n. A page
+// that the guest only read may be among them: KVM maps it for writing then, if
+// it can. What this process writes does not count.
 //
 // Preconditions: the slot has pages pages.
 func (vm *VM) DirtyLog(slot uint32, pages uint64) ([]uint64, error) {

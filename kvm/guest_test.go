@@ -73,16 +73,17 @@ func must1[T any](v T, err error) func(testing.TB) T {
 // Where a tiny guest is, in guest-physical memory. Real mode has segment bases
 // of 0, so these are also its offsets.
 const (
-	ramSize   = 1 << 20
+	ramSize   = 0x8000
 	codeAt    = 0x1000
 	dataAt    = 0x2000
+	handlerAt = 0x3000
 	stackTop  = 0x8000
-	noRAM     = 0x10_0000 // the first address behind RAM
-	flagFixed = 1 << 1    // RFLAGS: always set (SDM 1 §3.4.3)
-	flagIF    = 1 << 9    // RFLAGS: interrupts enabled
+	noRAM     = 0xa000 // behind RAM, and in reach of real mode
+	flagFixed = 1 << 1 // RFLAGS: always set (SDM 1 §3.4.3)
+	flagIF    = 1 << 9 // RFLAGS: interrupts enabled
 )
 
-// A tiny is a VM with a page of code: one vCPU, in real mode, and 1 MiB of RAM.
+// A tiny is a VM with a page of code: one vCPU, in real mode, and 32 KiB of RAM.
 type tiny struct {
 	t      testing.TB
 	system *System
@@ -132,6 +133,30 @@ func (g *tiny) jump(ip uint64) {
 	must(g.t, g.cpu.SetRegs(&Regs{RIP: ip, RSP: stackTop, RFLAGS: flagFixed}))
 }
 
+// Control register bits (SDM 3A §2.5, §2.2.1).
+const (
+	cr0PE   = 1 << 0  // protected mode
+	cr0PG   = 1 << 31 // paging
+	cr4PAE  = 1 << 5  // page-table entries of 64 bits
+	eferLME = 1 << 8  // long mode wanted
+	eferLMA = 1 << 10 // long mode active
+)
+
+// protect puts the guest into 32-bit protected mode, with flat segments and
+// without paging.
+func (g *tiny) protect() {
+	g.t.Helper()
+	flat := Segment{Limit: 0xffff_ffff, Present: 1, DB: 1, S: 1, G: 1}
+	code, data := flat, flat
+	code.Selector, code.Type = 1<<3, 0xb // SDM 3A §3.4.5.1: execute, read, accessed
+	data.Selector, data.Type = 2<<3, 0x3 // read, write, accessed
+	sregs := must1(g.cpu.Sregs())(g.t)
+	sregs.CR0 |= cr0PE
+	sregs.CS = code
+	sregs.DS, sregs.ES, sregs.FS, sregs.GS, sregs.SS = data, data, data, data, data
+	must(g.t, g.cpu.SetSregs(&sregs))
+}
+
 // regs returns the guest's general registers.
 func (g *tiny) regs() Regs {
 	g.t.Helper()
@@ -148,4 +173,21 @@ func run[E Exit](g *tiny) E {
 		g.t.Fatalf("exit is %v, want a %T; registers %+v", exit, want, g.regs())
 	}
 	return e
+}
+
+// out runs the guest to a write of one byte to an I/O port, which must be
+// this one.
+func (g *tiny) out(port uint16) {
+	g.t.Helper()
+	if e := run[*IOExit](g); !e.Out || e.Port != port || e.Size != 1 || e.Count != 1 {
+		g.t.Fatalf("exit is %v, want a byte to port %#x; registers %+v", e, port, g.regs())
+	}
+}
+
+// handle makes code, at handlerAt, the guest's handler of an interrupt or
+// exception (SDM 3A §21.1.4: a real-mode vector is an offset and a segment).
+func (g *tiny) handle(vector uint8, code []byte) {
+	g.t.Helper()
+	must(g.t, g.mem.CopyIn(handlerAt, code))
+	must(g.t, g.mem.CopyIn(guestmem.Addr(vector)*4, []byte{handlerAt & 0xff, handlerAt >> 8, 0, 0}))
 }
