@@ -103,9 +103,6 @@ func (o *Options) addPrograms(ctx context.Context, a *archive, c *compiler, work
 	a.addFile(busybox, binary, 0o755)
 	for _, name := range commands {
 		a.addLink(path.Join("/bin", name), path.Base(busybox))
-		if name == shellCommand {
-			a.addLink("/bin/sh", shellCommand)
-		}
 	}
 	for _, name := range guestinit.Commands {
 		if guest := path.Join("/bin", name); !a.has(guest) {

@@ -5,23 +5,28 @@ import (
 	"strings"
 )
 
-// shellCommand is the command that /bin/sh leads to.
-const shellCommand = "gosh"
+// shellCommand is the command that runs where the kernel's command line names
+// none.
+const shellCommand = "sh"
 
-// The Go import paths of u-root's commands.
+// The Go import paths of commands.
 const (
+	ourPath  = "microvm/guestinit/"
 	corePath = "github.com/u-root/u-root/cmds/core/"
 	expPath  = "github.com/u-root/u-root/cmds/exp/"
 )
 
-// DefaultCommands make a system in which a person can look around: u-root's
-// shell, the tools for files, text, processes, mounts, modules and addresses.
+// ourCommands are this project's own.
+var ourCommands = []string{shellCommand}
+
+// DefaultCommands make a system in which a person can look around: a shell, the
+// tools for files, text, processes, mounts, modules and addresses.
 var DefaultCommands = strings.Fields(`
 	basename cat chmod chroot cmp cp cpio date dd df dirname dmesg du echo
 	false find free gosh grep gzip head hexdump hostname id insmod io ip kill
 	ln losetup ls lsmod md5sum mkdir mkfifo mknod mktemp modprobe more mount mv
 	netcat nohup pci pidof ping printenv ps pwd readlink realpath rm rmmod seq
-	shasum sleep sort strings stty switch_root sync tail tar tee time timeout
+	sh shasum sleep sort strings stty switch_root sync tail tar tee time timeout
 	touch tr true truncate tty umount uname uniq unshare uptime wc wget which
 	xargs yes`)
 
@@ -42,21 +47,23 @@ var coreCommands = strings.Fields(`
 // use for.
 var expCommands = strings.Fields(`dmidecode modprobe page tcpdump traceroute watch`)
 
-// commandPath returns the import path of u-root's command of this name, "" if
-// there is none.
+// commandPath returns the import path of the command of this name, "" if there
+// is none.
 func commandPath(name string) string {
 	switch {
 	case slices.Contains(coreCommands, name):
 		return corePath + name
 	case slices.Contains(expCommands, name):
 		return expPath + name
+	case slices.Contains(ourCommands, name):
+		return ourPath + name
 	}
 	return ""
 }
 
 // knownCommands returns every word that Options.Commands may hold.
 func knownCommands() []string {
-	known := slices.Concat(coreCommands, expCommands)
+	known := slices.Concat(coreCommands, expCommands, ourCommands)
 	for set := range CommandSets {
 		known = append(known, set)
 	}

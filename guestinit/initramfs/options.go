@@ -103,7 +103,7 @@ func (o *Options) check() error {
 // CommandSets are names for many commands, which Options.Commands may hold.
 var CommandSets = map[string][]string{
 	"default": DefaultCommands,
-	"core":    coreCommands,
+	"core":    append(coreCommands, ourCommands...),
 }
 
 // expandCommands returns the commands that o asks for, sorted and each once,
@@ -125,7 +125,7 @@ func (o *Options) expandCommands() ([]string, error) {
 		case commandPath(name) != "":
 			commands = append(commands, name)
 		default:
-			errs = append(errs, fmt.Errorf("u-root has no command %q%s", name, o.meant(name, knownCommands())))
+			errs = append(errs, fmt.Errorf("there is no command %q%s", name, o.meant(name, knownCommands())))
 		}
 	}
 	slices.Sort(commands)
