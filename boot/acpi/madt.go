@@ -7,19 +7,19 @@ const (
 	madtRevision = 6
 	madtFlags    = 0 // PCAT_COMPAT clear: no 8259s; see the package's doc
 
-	typeLocalAPIC        = 0    // §5.2.12.2, 8 bytes
-	typeIOAPIC           = 1    // §5.2.12.3, 12 bytes
-	typeLocalAPICNMI     = 4    // §5.2.12.7, 6 bytes
-	typeLocalX2APIC      = 9    // §5.2.12.12, 16 bytes
-	typeLocalX2NMI       = 0x0a // §5.2.12.13, 12 bytes
-	processorEnabled     = 1    // Local APIC Flags bit 0: the processor is there and can be used
-	allProcessors        = 0xff // ACPI Processor UID of an NMI structure
-	allX2Processors      = 0xffffffff
-	nmiPin               = 1 // LINT1, as on a PC (MultiProcessor Specification 1.4 §5.1)
-	nmiConforms          = 0 // MPS INTI flags: polarity and trigger mode as the bus has them
-	ioapicID             = 0 // what KVM's I/O APIC has in its ID register, so that Linux leaves it
-	ioapicPins           = 24
-	firstX2APIC      int = 255 // the lowest APIC ID that takes an x2APIC structure: 255 is "all" in a byte
+	typeLocalAPIC    = 0    // §5.2.12.2, 8 bytes
+	typeIOAPIC       = 1    // §5.2.12.3, 12 bytes
+	typeLocalAPICNMI = 4    // §5.2.12.7, 6 bytes
+	typeLocalX2APIC  = 9    // §5.2.12.12, 16 bytes
+	typeLocalX2NMI   = 0x0a // §5.2.12.13, 12 bytes
+	processorEnabled = 1    // Local APIC Flags bit 0: the processor is there and can be used
+	allProcessors    = 0xff // ACPI Processor UID of an NMI structure
+	allX2Processors  = 0xffffffff
+	nmiPin           = 1 // LINT1, as on a PC (MultiProcessor Specification 1.4 §5.1)
+	nmiConforms      = 0 // MPS INTI flags: polarity and trigger mode as the bus has them
+	ioapicID         = 0 // what KVM's I/O APIC has in its ID register, so that Linux leaves it
+	ioapicPins       = 24
+	firstX2APIC      = 255 // the lowest APIC ID that takes an x2APIC structure: 255 is "all" in a byte
 )
 
 // madt returns the MADT of m: a structure for each processor in order of its
