@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,7 +35,7 @@ func ReadDevice(path string, cpu CPU) *Device {
 		return d
 	}
 	d.Exists = true
-	d.Mode = info.Mode().String()
+	d.Mode = strings.TrimPrefix(info.Mode().String(), "D") // Go's letter for a device, which ls leaves out
 	if info.Mode().Type() != fs.ModeDevice|fs.ModeCharDevice {
 		d.Problem = path + " is not a character device"
 		return d

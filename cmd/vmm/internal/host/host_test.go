@@ -93,7 +93,7 @@ func TestDeviceMissing(t *testing.T) {
 }
 
 func TestDevice(t *testing.T) {
-	if d := ReadDevice(os.DevNull, CPU{}); !d.Exists || !d.Usable || d.Owner != "root" || d.Mode != "Dcrw-rw-rw-" || d.Problem != "" {
+	if d := ReadDevice(os.DevNull, CPU{}); !d.Exists || !d.Usable || d.Owner != "root" || d.Mode != "crw-rw-rw-" || d.Problem != "" {
 		t.Errorf("the null device: %+v", d)
 	}
 	file := filepath.Join(t.TempDir(), "f")

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"microvm/cmd/vmm/internal/measure"
+	"microvm/devices/guestport"
+	"microvm/vmm"
+)
+
+// The benchmarks start whole processes: the program that "make build" made, and
+// its peers as Debian packages them. An arm's time is from before the start of
+// its process to when its mark arrives on a pipe. Arms are interleaved in random
+// order, and compared by the ratio of their medians.
+
+// benchRuns is how many times each arm of a benchmark runs, without the first,
+// which warms caches and does not count.
+const benchRuns = 9
+
+// benchArtifact returns the path of something that the Makefile makes.
+func benchArtifact(b *testing.B, path ...string) string {
+	b.Helper()
+	abs, err := filepath.Abs(filepath.Join(append([]string{"../.."}, path...)...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := os.Stat(abs); err != nil {
+		b.Fatalf("%v (make build kernels initrd)", err)
+	}
+	return abs
+}
+
+// An arm is a way to start something, and how its mark is known.
+type arm struct {
+	name    string
+	command []string
+	mark    string // what the line on descriptor 3 contains that is the mark; "" for the first byte
+}
+
+// time runs the arm once and returns the seconds until its mark.
+func (a arm) time(b *testing.B) float64 {
+	b.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, a.command[0], a.command[1:]...)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.ExtraFiles = []*os.File{w}
+	started := time.Now()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	w.Close()
+	err = awaitMark(r, a.mark)
+	took := time.Since(started)
+	cancel()
+	waitErr := cmd.Wait() // it was killed
+	if err != nil {
+		b.Fatalf("%s: no mark: %v, %v\n%s", a.name, err, waitErr, &output)
+	}
+	return took.Seconds()
+}
+
+// awaitMark reads from r until the mark of an arm.
+func awaitMark(r io.Reader, mark string) error {
+	if mark == "" {
+		_, err := r.Read(make([]byte, 1))
+		return err
+	}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), mark) {
+			return nil
+		}
+	}
+	return cmp.Or(lines.Err(), io.ErrUnexpectedEOF)
+}
+
+// interleave runs each arm benchRuns times in random order.
+func interleave(b *testing.B, arms ...arm) map[string][]float64 {
+	b.Helper()
+	samples := make(map[string][]float64)
+	for run := range 1 + benchRuns {
+		for _, i := range rand.Perm(len(arms)) {
+			took := arms[i].time(b)
+			if run > 0 {
+				samples[arms[i].name] = append(samples[arms[i].name], took)
+			}
+		}
+	}
+	return samples
+}
+
+// report prints the ratio of two arms.
+func report(b *testing.B, samples map[string][]float64, name, peer string) {
+	r := measure.RatioOf(samples[name], samples[peer])
+	b.Logf("%s / %s: %v; medians %.4f s and %.4f s", name, peer, r, r.A, r.B)
+	b.ReportMetric(r.Ratio, "ratio")
+	b.ReportMetric(r.A, "s")
+}
+
+// ours is an arm of the program itself.
+func ours(b *testing.B, name, mark string, flags ...string) arm {
+	command := []string{benchArtifact(b, "bin/vmm"), "boot", "--trace", "events", "--trace-file", "/dev/fd/3"}
+	return arm{name: name, command: append(command, flags...), mark: mark}
+}
+
+// BenchmarkFirstRun is the time from exec to the first KVM_RUN, and how it
+// depends on the size of the kernel: the larger one's is the first's with
+// 45 MiB of data behind it, which is mapped and never read.
+func BenchmarkFirstRun(b *testing.B) {
+	small := benchArtifact(b, "build/kernels/i386/vmlinuz")
+	large := benchArtifact(b, "build/kernels/generic/vmlinuz")
+	initrd := benchArtifact(b, "build/minimal.cpio")
+	cache := b.TempDir()
+	for range b.N {
+		samples := interleave(b,
+			ours(b, "large kernel", vmm.EventFirstRun, "--kernel", large, "--initrd", initrd, "--cache-dir", cache),
+			ours(b, "small kernel", vmm.EventFirstRun, "--kernel", small, "--initrd", initrd, "--cache-dir", cache),
+		)
+		report(b, samples, "large kernel", "small kernel")
+	}
+}
+
+// BenchmarkBoot is the time from exec to the first mark of the guest's init,
+// with a stock kernel and an initramfs that holds that init alone.
+func BenchmarkBoot(b *testing.B) {
+	kernel := benchArtifact(b, "build/kernels/cloud/vmlinuz")
+	initrd := benchArtifact(b, "build/minimal.cpio")
+	cache := b.TempDir()
+	for _, quiet := range []string{"", " quiet"} {
+		cmdline := vmm.DefaultCmdline + quiet
+		b.Run("console"+strings.ReplaceAll(quiet, " ", "-"), func(b *testing.B) {
+			for range b.N {
+				samples := interleave(b,
+					ours(b, "vmm", vmm.EventMark, "--kernel", kernel, "--initrd", initrd, "--cache-dir", cache, "--cmdline", cmdline),
+					qemu("qemu microvm", kernel, initrd, cmdline),
+				)
+				report(b, samples, "vmm", "qemu microvm")
+			}
+		})
+	}
+}
+
+// markPort is where QEMU's debug console takes the guest's marks. It is told to
+// the guest's init, which finds no guest port there.
+const markPort = "0x610"
+
+// qemu is QEMU's smallest machine with as much in it as ours has. What is
+// written to the debug console's port arrives on the pipe.
+func qemu(name, kernel, initrd, cmdline string) arm {
+	return arm{name: name, mark: "", command: []string{
+		"qemu-system-x86_64", "-M", "microvm", "-accel", "kvm", "-cpu", "host", "-m", "512", "-smp", "1",
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
+		"-chardev", "file,id=marks,path=/dev/fd/3", "-device", "isa-debugcon,iobase=" + markPort + ",chardev=marks",
+		"-kernel", kernel, "-initrd", initrd, "-append", cmdline + " guestport=" + markPort,
+	}}
+}
+
+// BenchmarkMemory is what the monitor itself takes of the host's memory with a
+// booted guest: its proportional set size without guest RAM.
+func BenchmarkMemory(b *testing.B) {
+	kernel := benchArtifact(b, "build/kernels/cloud/vmlinuz")
+	initrd := benchArtifact(b, "build/init.cpio")
+	for range b.N {
+		r, w, err := os.Pipe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer r.Close()
+		shell := ours(b, "vmm", fmt.Sprintf("%s %d", vmm.EventMark, guestport.StagePayload),
+			"--kernel", kernel, "--initrd", initrd, "--append", "quiet", "--", "sleep", "1000")
+		cmd := exec.Command(shell.command[0], shell.command[1:]...)
+		cmd.ExtraFiles = []*os.File{w}
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		w.Close()
+		if err := awaitMark(r, shell.mark); err != nil {
+			b.Fatal(err)
+		}
+		monitor, guest := proportionalSizes(b, cmd.Process.Pid)
+		b.Logf("PSS of the monitor %.1f MiB, of guest RAM %.1f MiB", monitor, guest)
+		b.ReportMetric(monitor, "MiB")
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	}
+}
+
+// BenchmarkExits counts the exits until init, by cause.
+func BenchmarkExits(b *testing.B) {
+	kernel := benchArtifact(b, "build/kernels/cloud/vmlinuz")
+	initrd := benchArtifact(b, "build/minimal.cpio")
+	stats := filepath.Join(b.TempDir(), "stats.json")
+	for range b.N {
+		cmd := exec.Command(benchArtifact(b, "bin/vmm"), "boot", "--kernel", kernel, "--initrd", initrd, "--append", "quiet",
+			"--stats=json", "--stats-file", stats)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+		text, err := os.ReadFile(stats)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var s vmm.Stats
+		if err := json.Unmarshal(text, &s); err != nil {
+			b.Fatal(err)
+		}
+		var all uint64
+		for _, e := range s.Exits {
+			all += e.Count
+		}
+		b.ReportMetric(float64(all), "exits")
+		for _, a := range s.Accesses[:min(10, len(s.Accesses))] {
+			b.Logf("%6d %s %s %#x write=%t", a.Count, a.Device, a.Space, a.Addr, a.Write)
+		}
+	}
+}
+
+var (
+	smapsHeader = regexp.MustCompile(`^([0-9a-f]+)-([0-9a-f]+) `)
+	smapsPSS    = regexp.MustCompile(`^Pss: +(\d+) kB`)
+)
+
+// proportionalSizes adds up the proportional set sizes, in MiB, of a monitor's
+// mappings, those of guest RAM apart: RAM is the longest stretch of mappings
+// without a gap between them.
+func proportionalSizes(b *testing.B, pid int) (monitor, guest float64) {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	type stretch struct {
+		first, last uint64
+		pss         float64
+	}
+	var stretches []stretch
+	for line := range strings.Lines(string(text)) {
+		if m := smapsHeader.FindStringSubmatch(line); m != nil {
+			first, _ := strconv.ParseUint(m[1], 16, 64)
+			last, _ := strconv.ParseUint(m[2], 16, 64)
+			if n := len(stretches); n > 0 && stretches[n-1].last == first {
+				stretches[n-1].last = last
+			} else {
+				stretches = append(stretches, stretch{first: first, last: last})
+			}
+		} else if m := smapsPSS.FindStringSubmatch(line); m != nil {
+			kib, _ := strconv.ParseFloat(m[1], 64)
+			stretches[len(stretches)-1].pss += kib / 1024
+		}
+	}
+	ram := slices.MaxFunc(stretches, func(a, b stretch) int { return cmp.Compare(a.last-a.first, b.last-b.first) })
+	for _, s := range stretches {
+		if s != ram {
+			monitor += s.pss
+		}
+	}
+	return monitor, ram.pss
+}

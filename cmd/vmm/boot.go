@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"microvm/boot"
+	"microvm/cmd/vmm/internal/cmdline"
+	"microvm/cmd/vmm/internal/terminal"
+	"microvm/vmm"
+)
+
+var bootCommand = &command{
+	name:    "boot",
+	summary: "start a kernel in a virtual machine",
+	usage:   "boot --kernel FILE [--initrd FILE] [FLAGS] [-- ARGUMENT...]",
+	about: `The guest's serial console is standard input and output. In a terminal:
+
+  ` + strings.ReplaceAll(strings.TrimSpace(terminal.Help), "\n", "\n  ") + `
+
+Otherwise the guest reads what comes from the pipe or file. Its end reaches the
+guest as Ctrl-D, at which a shell ends.
+
+ARGUMENTs after "--" go to the guest's init. A kernel takes 31 of them, without
+double quotes or line breaks.
+
+A configuration file has the names of flags as its keys, in TOML or JSON:
+
+  kernel = "bzImage"
+  memory = "1G"
+  append = ["quiet", "ro"]
+
+Flags on the command line win. Relative paths count from the file's directory.`,
+	examples: [][2]string{
+		{"vmm boot --kernel bzImage --initrd init.cpio", "a shell in a guest"},
+		{"vmm boot --kernel bzImage --initrd init.cpio --cpus 4 --memory 4G", "a larger guest"},
+		{"echo 'uname -a' | vmm boot --kernel bzImage --initrd init.cpio --append quiet", "run commands from a pipe"},
+		{"vmm boot --kernel bzImage --initrd init.cpio --stats=json --stats-file stats.json", "count what the guest makes the monitor do"},
+	},
+	statuses: []exitStatus{
+		{0, "the guest powered off; or the status that its payload reported"},
+		{vmm.StatusFailure, "the monitor failed; the message says why"},
+		{vmm.StatusRebooted, "the guest rebooted, and --on-reboot is exit"},
+		{vmm.StatusPanicked, "the guest's kernel panicked"},
+		{vmm.StatusTripleFault, "a processor of the guest shut down (triple fault)"},
+		{vmm.StatusInternalError, "KVM could not run the guest any further"},
+		{vmm.StatusStopped, "Ctrl-A x, or a signal (INT, TERM, HUP, QUIT; a second one kills at once)"},
+	},
+	setUp: func(f *flags) runner {
+		o := newBootOptions()
+		o.declare(f)
+		return func(a *app, args []string) error { return a.boot(f, o, args) }
+	},
+}
+
+// What --on-reboot can be.
+const (
+	rebootExit    = "exit"
+	rebootRestart = "restart"
+)
+
+// bootOptions are what the flags of boot say.
+type bootOptions struct {
+	configFile string
+
+	kernel, initrd string
+	cmdline        string
+	appended       []string
+	entry          string
+
+	memory   uint64 // bytes
+	cpus     int
+	onReboot string
+
+	consoleInput, consoleOutput string
+
+	stats, statsFile string
+	trace            []string
+	traceFile        string
+
+	cacheDir string
+	noCache  bool
+}
+
+func newBootOptions() *bootOptions {
+	return &bootOptions{
+		cmdline: vmm.DefaultCmdline, entry: "auto",
+		memory: vmm.DefaultMemory, cpus: vmm.DefaultCPUs, onReboot: rebootExit,
+	}
+}
+
+func (o *bootOptions) declare(f *flags) {
+	f.group("What to boot")
+	f.pathVar(&o.kernel, "kernel", "kernel image `FILE`: a bzImage or a vmlinux")
+	f.pathVar(&o.initrd, "initrd", "initial RAM disk `FILE`: a cpio archive, compressed or not")
+	f.stringVar(&o.cmdline, "cmdline", "kernel command line `TEXT`")
+	f.repeatVar(&o.appended, "append", "`TEXT` to add to the kernel command line; may be repeated")
+	f.choiceVar(&o.entry, kernelEntries(), "kernel-entry",
+		"`HOW` to enter the kernel: auto, elf (after decompressing it here), pvh, linux64 or linux32 (by its own decompressor)")
+	f.pathVar(&o.configFile, "config", "read settings from `FILE`")
+
+	f.group("The machine")
+	f.sizeVar(&o.memory, "memory", "RAM `SIZE`, such as 512M or 4G")
+	f.countVar(&o.cpus, "cpus", "`NUMBER` of processors")
+	f.choiceVar(&o.onReboot, []string{rebootExit, rebootRestart}, "on-reboot", "`WHAT` to do when the guest reboots: exit or restart")
+
+	f.group("The console")
+	f.pathVar(&o.consoleInput, "console-input", "`FILE` that the guest reads in the place of standard input")
+	f.pathVar(&o.consoleOutput, "console-output", "`FILE` that the guest writes in the place of standard output; it is overwritten")
+
+	f.group("What it did")
+	f.choiceVar(&o.stats, []string{statsTable, statsJSON}, "stats",
+		"when the guest has ended, print exits by cause and the timeline, as `FORMAT` table or json").NoOptDefVal = statsTable
+	f.pathVar(&o.statsFile, "stats-file", "write the statistics to `FILE`, not to standard error")
+	f.listVar(&o.trace, traceKinds, "trace", "print events as they happen: `KINDS` of exits, bus, irq and events")
+	f.pathVar(&o.traceFile, "trace-file", "write the trace to `FILE`, not to standard error")
+
+	f.group("Decompressed kernels")
+	f.pathVar(&o.cacheDir, "cache-dir", "keep them in `DIRECTORY`; by default vmm in $XDG_CACHE_HOME or ~/.cache")
+	f.boolVar(&o.noCache, "no-cache", "do not keep them")
+}
+
+// config makes the machine's configuration of the options, or reports all that
+// is wrong with them.
+func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
+	var wrong []vmm.FieldError
+	if o.configFile != "" {
+		if err := f.applyFile(o.configFile); err != nil {
+			wrong = append(wrong, vmm.FieldError{Field: "config", Problem: err.Error()})
+		}
+	}
+	c := vmm.Config{
+		Kernel: o.kernel, Initrd: o.initrd, Entry: boot.Entry(o.entry),
+		Memory: o.memory, CPUs: o.cpus, CacheDir: o.cacheDir,
+		TimeExits: o.wantsStats(),
+	}
+	before, after := args, []string(nil)
+	if n := f.ArgsLenAtDash(); n >= 0 {
+		before, after = args[:n], args[n:]
+	}
+	for _, word := range before {
+		wrong = append(wrong, vmm.FieldError{Field: fmt.Sprintf("unexpected argument %q", word),
+			Problem: "the kernel is given by --kernel, arguments for the guest's init come after \"--\""})
+	}
+	var err error
+	if c.Cmdline, err = cmdline.Build(o.cmdline, o.appended, after); err != nil {
+		wrong = append(wrong, vmm.FieldError{Field: "--", Problem: err.Error()})
+	}
+	var problems *vmm.ConfigError
+	if err := c.Check(); errors.As(err, &problems) {
+		wrong = append(wrong, problems.Problems...)
+	}
+	if o.traceFile != "" && len(o.trace) == 0 {
+		wrong = append(wrong, vmm.FieldError{Field: "trace-file", Problem: "there is nothing to write without --trace"})
+	}
+	return c, f.check(wrong...)
+}
+
+// wantsStats reports whether statistics are to be printed.
+func (o *bootOptions) wantsStats() bool { return o.stats != "" || o.statsFile != "" }
+
+// boot runs the subcommand.
+func (a *app) boot(f *flags, o *bootOptions, args []string) (err error) {
+	c, err := o.config(f, args)
+	if err != nil {
+		return err
+	}
+	c.Started = a.started
+	switch {
+	case o.noCache:
+		c.CacheDir = ""
+	case c.CacheDir == "":
+		// A user without a cache directory boots without a cache.
+		c.CacheDir, _ = boot.DefaultCacheDir()
+	}
+
+	out, err := a.openOutputs(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.close()) }()
+	con, err := a.openConsole(o.consoleInput, out.console)
+	if err != nil {
+		return err
+	}
+	defer con.close()
+	c.Console = con.Console
+	tr := newTracer(out.trace, a.started)
+	c.Trace = tr.hooks(o.trace)
+
+	// A message to standard error that nobody reads must not end the
+	// monitor before the terminal is as it was.
+	signal.Ignore(unix.SIGPIPE)
+	status, err := a.lives(c, o, con, out)
+	if err = errors.Join(err, tr.flush()); err == nil && status != 0 {
+		return statusError(status)
+	}
+	return err
+}
+
+// A machine is what boot needs of a [vmm.Machine].
+type machine interface {
+	Run(context.Context) (vmm.Outcome, error)
+	Stats() vmm.Stats
+	Close() error
+}
+
+// lives runs the guest for as many lives as it has, and returns the exit
+// status.
+func (a *app) lives(c vmm.Config, o *bootOptions, con *console, out *outputs) (int, error) {
+	m, err := a.build(c)
+	if err != nil {
+		return 0, err
+	}
+	// From here on a signal stops the guest; before, it simply ends this
+	// process, which has nothing to put in order.
+	ctx, stop := a.watchSignals(con)
+	defer stop()
+	if err := errors.Join(out.begin(), con.attach(a)); err != nil {
+		return 0, errors.Join(err, m.Close())
+	}
+	for life := 2; ; life++ {
+		outcome, err := m.Run(ctx)
+		again := o.onReboot == rebootRestart && outcome.End == vmm.EndRebooted && ctx.Err() == nil && err == nil
+		if !again {
+			con.detach()
+		}
+		if err := errors.Join(err, a.report(m, outcome, o, out), m.Close()); err != nil || !again {
+			return outcome.ExitStatus(), err
+		}
+		fmt.Fprintf(a.messages, "vmm: life %d of the guest\n", life)
+		c.Started = time.Now()
+		if m, err = a.build(c); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// slowStart is how long building a machine may take without a word.
+const slowStart = time.Second
+
+// build makes the machine. If it takes long, it says why to a person: nearly
+// always a kernel is being decompressed.
+func (a *app) build(c vmm.Config) (machine, error) {
+	if terminal.IsTerminal(a.stderr) {
+		notice := time.AfterFunc(slowStart, func() {
+			fmt.Fprintf(a.messages, "vmm: preparing %s; the next start will be faster\n", filepath.Base(c.Kernel))
+		})
+		defer notice.Stop()
+	}
+	m, err := a.newMachine(c)
+	if err != nil {
+		return nil, err
+	}
+	if problem := m.Stats().Boot.CacheError; problem != "" {
+		fmt.Fprintf(a.messages, "vmm: the decompressed kernel is not kept: %s\n", problem)
+	}
+	return m, nil
+}
+
+// report says on standard error how the guest ended, unless it powered off in
+// good order, and writes the statistics that are wanted.
+func (a *app) report(m machine, outcome vmm.Outcome, o *bootOptions, out *outputs) error {
+	if outcome.End != vmm.EndPoweredOff && outcome.End != vmm.EndFailure {
+		fmt.Fprintf(a.messages, "vmm: the guest ended: %v\n", outcome)
+	}
+	if outcome.Diagnosis != nil {
+		if _, err := outcome.Diagnosis.WriteTo(a.messages); err != nil {
+			return err
+		}
+	}
+	if !o.wantsStats() {
+		return nil
+	}
+	return writeStats(out.stats, m.Stats(), o.stats)
+}
+
+// kernelEntries are what --kernel-entry can be.
+func kernelEntries() []string {
+	var names []string
+	for _, e := range boot.Entries {
+		names = append(names, e.String())
+	}
+	return names
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"microvm/kvm"
+	"microvm/vmm"
+)
+
+// What --trace can show.
+const (
+	traceExits  = "exits"
+	traceBus    = "bus"
+	traceIRQ    = "irq"
+	traceEvents = "events"
+)
+
+var traceKinds = []string{traceExits, traceBus, traceIRQ, traceEvents}
+
+// traceBuffer is how much of a trace waits to be written: a trace of exits has
+// thousands of lines a second.
+const traceBuffer = 64 << 10
+
+// A tracer writes what happens in a machine, one line each, with the seconds
+// since the process started.
+type tracer struct {
+	start time.Time
+
+	mu  sync.Mutex
+	out *bufio.Writer // guarded by mu
+}
+
+func newTracer(w io.Writer, start time.Time) *tracer {
+	return &tracer{start: start, out: bufio.NewWriterSize(w, traceBuffer)}
+}
+
+// hooks returns the hooks for kinds, nil if there is nothing to trace.
+func (t *tracer) hooks(kinds []string) *vmm.Trace {
+	if len(kinds) == 0 {
+		return nil
+	}
+	var h vmm.Trace
+	if slices.Contains(kinds, traceExits) {
+		h.Exit = func(cpu int, e kvm.Exit) { t.line("cpu%d exit %v", cpu, e) }
+	}
+	if slices.Contains(kinds, traceBus) {
+		h.Access = func(cpu int, a vmm.Access, data []byte) {
+			verb := "read "
+			if a.Write {
+				verb = "write"
+			}
+			t.line("cpu%d %s %s %#x %s+%#x: % x", cpu, verb, a.Space, a.Addr, a.Device, a.Offset, data)
+		}
+	}
+	if slices.Contains(kinds, traceIRQ) {
+		h.Interrupt = func(gsi uint32, high bool) {
+			level := "low"
+			if high {
+				level = "high"
+			}
+			t.line("irq %d %s", gsi, level)
+		}
+	}
+	if slices.Contains(kinds, traceEvents) {
+		h.Event = func(e vmm.Event) { t.line("event %s", eventName(e)) }
+	}
+	return &h
+}
+
+// line writes one line. What cannot be written shows in flush.
+func (t *tracer) line(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(t.out, "%11.6f ", time.Since(t.start).Seconds())
+	fmt.Fprintf(t.out, format, args...)
+	t.out.WriteByte('\n')
+}
+
+// flush writes what waits, and returns the first error of all writing.
+func (t *tracer) flush() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.out.Flush(); err != nil {
+		return fmt.Errorf("trace: %w", err)
+	}
+	return nil
+}
