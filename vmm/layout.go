@@ -18,6 +18,7 @@ import (
 //	  3 GiB ├─────────────────────────────┤
 //	        │ RAM: kernel, initrd         │
 //	  1 MiB ├─────────────────────────────┤
+//	        │ 0xff000 code for a reset    │  where a PC's BIOS has it
 //	        │ 0xe0000 ACPI tables         │  where an operating system looks for them
 //	        │ 0xa0000 VGA on a PC: empty  │
 //	640 KiB ├─────────────────────────────┤
@@ -28,7 +29,8 @@ const (
 	holeEnd   guestmem.Addr = 4 * GiB // … to here
 
 	acpiBase guestmem.Addr = 0xe0000 // ACPI 6.5 §5.2.5.1: the RSDP is looked for from here …
-	acpiSize               = 0x20000 // … up to 1 MiB
+	acpiSize               = 0x1f000
+	biosPage guestmem.Addr = 0xff000 // holds the code at the reset vector
 
 	ioapicBase    = 0xfec00000 // fixed by KVM, as on a PC (Intel 82093AA §3.0)
 	localAPICBase = 0xfee00000 // SDM 3A §11.4.1

@@ -24,6 +24,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,7 +106,7 @@ func New(c Config) (_ *Machine, err error) {
 // load puts kernel, initrd, command line and ACPI tables into memory.
 func (m *Machine) load() (err error) {
 	defer m.timeline.add(Event{Name: EventLoaded})
-	rsdp, err := m.writeACPI()
+	rsdp, err := m.writeFirmware()
 	if err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func (m *Machine) load() (err error) {
 		Initrd:   m.config.Initrd,
 		Cmdline:  m.config.Cmdline,
 		Entry:    m.config.Entry,
-		Reserved: []boot.Reserved{{Range: guestmem.Range{Start: acpiBase, Size: acpiSize}, Type: boot.E820ACPI}},
+		Reserved: firmwareRanges(),
 		RSDP:     rsdp,
 		CacheDir: m.config.CacheDir,
 	})
@@ -226,7 +227,7 @@ func (m *Machine) Stats() Stats {
 		Timeline: m.timeline.all(),
 		GuestRAM: m.config.Memory,
 		CPUs:     m.config.CPUs,
-		Entry:    m.loaded.Entry.String(),
+		Boot:     bootStats(m.loaded),
 		Console:  m.board.com1.Counts(),
 	}
 	s.Exits, s.Accesses = sum(m.counters)
@@ -234,6 +235,21 @@ func (m *Machine) Stats() Stats {
 	case <-m.ended:
 		s.Outcome = m.outcome
 	default:
+	}
+	return s
+}
+
+func bootStats(l *boot.Loaded) BootStats {
+	s := BootStats{Entry: l.Entry, CacheHit: l.CacheHit, Phases: l.Phases}
+	if l.CacheErr != nil {
+		s.CacheError = l.CacheErr.Error()
+	}
+	for _, p := range append(slices.Clone(l.Kernel), l.Initrd) {
+		if p.How == boot.Mapped {
+			s.Mapped += p.Size
+		} else {
+			s.Copied += p.Size
+		}
 	}
 	return s
 }

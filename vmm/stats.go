@@ -3,21 +3,31 @@ package vmm
 import (
 	"time"
 
+	"microvm/boot"
 	"microvm/devices/serial"
 )
 
 // Stats is what a machine did, for a person or a program to read. Counts of
 // exits do not depend on how busy the host is, so they compare across runs.
 type Stats struct {
-	Exits     []ExitCount   `json:"exits"`     // by reason, most first
-	Accesses  []Access      `json:"accesses"`  // exits for a device's register, most first
-	Timeline  []Event       `json:"timeline"`  // in order of time
-	Console   serial.Counts `json:"console"`   // bytes over the serial port
-	Outcome   Outcome       `json:"outcome"`   // how the guest ended
-	GuestRAM  uint64        `json:"guest_ram"` // bytes
-	CPUs      int           `json:"cpus"`
-	Entry     string        `json:"kernel_entry"` // how the kernel was entered
-	BootNotes []string      `json:"boot,omitempty"`
+	Exits    []ExitCount   `json:"exits"`     // by reason, most first
+	Accesses []Access      `json:"accesses"`  // exits for a device's register, most first
+	Timeline []Event       `json:"timeline"`  // in order of time
+	Console  serial.Counts `json:"console"`   // bytes over the serial port
+	Outcome  Outcome       `json:"outcome"`   // how the guest ended
+	GuestRAM uint64        `json:"guest_ram"` // bytes
+	CPUs     int           `json:"cpus"`
+	Boot     BootStats     `json:"boot"`
+}
+
+// BootStats say how kernel and initrd came into memory.
+type BootStats struct {
+	Entry      boot.Entry   `json:"kernel_entry"`          // how the kernel was entered
+	CacheHit   bool         `json:"cache_hit"`             // the decompressed kernel was in the cache
+	CacheError string       `json:"cache_error,omitempty"` // why the cache was not used, though it was wanted
+	Mapped     uint64       `json:"mapped_bytes"`          // of kernel and initrd: the files' own pages
+	Copied     uint64       `json:"copied_bytes"`
+	Phases     []boot.Phase `json:"phases"`
 }
 
 // An ExitCount is how often vCPUs left the guest for one reason, and for how
