@@ -40,14 +40,6 @@ func openSystem(t testing.TB) *System {
 	return s
 }
 
-// need skips the test if the host's KVM lacks c.
-func need(t testing.TB, s *System, c Cap) {
-	t.Helper()
-	if n := must1(s.Check(c))(t); n == 0 {
-		skip(t, "this host's KVM lacks "+c.String())
-	}
-}
-
 // closeOf closes c and fails the test if that fails.
 func closeOf(t testing.TB, c interface{ Close() error }) {
 	t.Helper()
