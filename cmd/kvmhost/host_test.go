@@ -78,10 +78,20 @@ const patience = 2 * time.Minute
 func kvmhost(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	needHost(t)
-	cmd := exec.Command(os.Args[0], append([]string{"--force-emulated"}, args...)...)
+	cmd := exec.Command(self(t), append([]string{"--force-emulated"}, args...)...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), asKVMHost+"=1")
 	return cmd
+}
+
+// self returns the file of the test binary.
+func self(t *testing.T) string {
+	t.Helper()
+	file, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // exitStatus returns a command's exit status from its Run's or Wait's error.
@@ -185,7 +195,7 @@ func TestHostThatDies(t *testing.T) {
 	}
 }
 
-func TestKernelLog(t *testing.T) {
+func TestOnlyTheCommandWrites(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	cmd := kvmhost(t, "--kernel-log", log, "true")
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
@@ -193,6 +203,20 @@ func TestKernelLog(t *testing.T) {
 	}
 	if text, err := os.ReadFile(log); !bytes.Contains(text, []byte("Linux version")) {
 		t.Errorf("the log is %q, %v", text, err)
+	}
+}
+
+func TestVerbose(t *testing.T) {
+	cmd := kvmhost(t, "-v", "true")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil || stdout.Len() > 0 {
+		t.Errorf("%v, standard output %q; want none", err, &stdout)
+	}
+	for _, want := range []string{"kernel decompressed", "modules loaded", "command started"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("no %q in %q", want, &stderr)
+		}
 	}
 }
 
@@ -215,7 +239,7 @@ func TestClosedOutputReachesTheCommand(t *testing.T) {
 }
 
 func TestDirect(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "--direct", "sh", "-c", "cat; exit 4")
+	cmd := exec.Command(self(t), "--direct", "sh", "-c", "cat; exit 4")
 	cmd.Env = append(os.Environ(), asKVMHost+"=1")
 	cmd.Stdin = strings.NewReader("here")
 	out, err := cmd.Output()
@@ -379,7 +403,7 @@ func TestTwoHostsAtOnce(t *testing.T) {
 }
 
 func TestKVM(t *testing.T) {
-	cmd := kvmhost(t, os.Args[0])
+	cmd := kvmhost(t, self(t))
 	cmd.Env = append(cmd.Env, asProbe+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)

@@ -60,7 +60,7 @@ func parseOptions(args []string, out io.Writer) (*options, error) {
 	flags.IntVar(&o.cpus, "cpus", 2, "`processors` of the throw-away host")
 	flags.StringVar(&memory, "memory", "4G", "its memory, as a `size` in M or G")
 	flags.StringArrayVar(&o.shares, "share", nil, "share this `directory` too, writable; may be repeated")
-	flags.StringVar(&o.kernel, "kernel", "", "kernel `file` (a bzImage); default: the newest in /boot that will do")
+	flags.StringVar(&o.kernel, "kernel", "", "kernel `file` (bzImage or vmlinux); default: the newest in /boot that will do")
 	flags.StringVar(&o.modules, "modules", "", "the kernel's module `directory`; default: /lib/modules/VERSION")
 	flags.StringVar(&o.kernelLog, "kernel-log", "", "write the throw-away host's kernel log to this `file`")
 	flags.BoolVar(&o.emulated, "force-emulated", false, "use a throw-away host even if KVM is real here")

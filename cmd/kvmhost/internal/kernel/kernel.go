@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"microvm/boot"
 )
 
 // Install is the command that installs a kernel which will do. Debian's cloud
@@ -19,7 +21,7 @@ const Install = "apt-get install linux-image-amd64"
 
 // A Kernel is a kernel image and the directory of its modules.
 type Kernel struct {
-	Image   string // a bzImage
+	Image   string // a file that boot.Open takes
 	Version string // as uname -r has it
 	Modules *Modules
 }
@@ -51,18 +53,25 @@ func Find(root string) (*Kernel, error) {
 // modules, which if empty is the usual place for the version that the image
 // says it is.
 func Open(image, modules string) (*Kernel, error) {
-	version, err := Version(image)
+	k, err := boot.Open(image)
 	if err != nil {
 		return nil, err
 	}
+	version := k.Version()
+	if err := k.Close(); err != nil {
+		return nil, err
+	}
 	if modules == "" {
+		if version == "" {
+			return nil, fmt.Errorf("kernel %s does not say which version it is: name its modules too", image)
+		}
 		modules = filepath.Join("/lib/modules", version)
 	}
-	k, err := open(image, version, modules)
+	found, err := open(image, version, modules)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", image, err)
 	}
-	return k, nil
+	return found, nil
 }
 
 func open(image, version, modules string) (*Kernel, error) {
@@ -81,39 +90,6 @@ func open(image, version, modules string) (*Kernel, error) {
 		return nil, err
 	}
 	return &Kernel{Image: image, Version: version, Modules: m}, nil
-}
-
-// The fields of a bzImage's setup header that lead to its version
-// (x86-boot, "The Real-Mode Kernel Header").
-const (
-	offMagic         = 0x202 // "HdrS"
-	offKernelVersion = 0x20e // 16-bit offset of the version string, less 0x200
-	versionBase      = 0x200
-	versionMax       = 256 // bytes that are looked at: a release has at most 64
-)
-
-// Version returns the version that a bzImage says it is.
-func Version(image string) (string, error) {
-	f, err := os.Open(image)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	var magic [4]byte
-	if _, err := f.ReadAt(magic[:], offMagic); err != nil || string(magic[:]) != "HdrS" {
-		return "", fmt.Errorf("%s is not a bzImage", image)
-	}
-	var off [2]byte
-	if _, err := f.ReadAt(off[:], offKernelVersion); err != nil {
-		return "", fmt.Errorf("%s: %w", image, err)
-	}
-	text := make([]byte, versionMax)
-	n, _ := f.ReadAt(text, int64(off[0])|int64(off[1])<<8+versionBase)
-	version, _, _ := strings.Cut(string(text[:n]), " ")
-	if version == "" || strings.ContainsAny(version, "/\x00") {
-		return "", fmt.Errorf("%s does not say which version it is", image)
-	}
-	return version, nil
 }
 
 // compareVersions orders names as people number them: "6.1.0-56" after

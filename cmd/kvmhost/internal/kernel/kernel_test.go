@@ -156,34 +156,6 @@ func TestBuiltinNeedsNoFile(t *testing.T) {
 	}
 }
 
-func TestVersion(t *testing.T) {
-	image := func(offset uint16, text string) string {
-		b := make([]byte, 0x400)
-		copy(b[offMagic:], "HdrS")
-		b[offKernelVersion], b[offKernelVersion+1] = byte(offset), byte(offset>>8)
-		return string(append(b, text...))
-	}
-	tests := []struct {
-		name, image, want string // empty: an error
-	}{
-		{"Debian's", image(0x200, "6.1.0-56-amd64 (builder) #1\x00"), "6.1.0-56-amd64"},
-		{"empty file", "", ""},
-		{"text", strings.Repeat("text", 500), ""},
-		{"version beyond the end", image(0xffff, "6.1 "), ""},
-		{"no version", image(0x200, ""), ""},
-		{"a path", image(0x200, "../../etc "), ""},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			file := filepath.Join(write(t, map[string]string{"bzImage": test.image}), "bzImage")
-			got, err := Version(file)
-			if got != test.want || (err == nil) != (test.want != "") {
-				t.Errorf("Version is %q, %v; want %q", got, err, test.want)
-			}
-		})
-	}
-}
-
 func TestCompareVersions(t *testing.T) {
 	ascending := []string{"5.10.0-9-amd64", "6.1.0-9-amd64", "6.1.0-10-amd64", "6.1.0-056-amd64", "6.2", "6.12-amd64", "6.12-cloud"}
 	for i, a := range ascending {

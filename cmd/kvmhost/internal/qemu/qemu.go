@@ -32,7 +32,7 @@ type Directory struct {
 type Config struct {
 	CPUs        int
 	MemoryMiB   int
-	Kernel      string   // path of a bzImage
+	Kernel      *os.File // a bzImage, or an ELF with a PVH entry; read from its start
 	Initramfs   *os.File // read from its start
 	CommandLine string
 	Log         *os.File // takes what the guest writes to its first serial port
@@ -76,7 +76,7 @@ func Start(c Config) (*Machine, error) {
 		m.Ports = append(m.Ports, our)
 		theirs = append(theirs, their)
 	}
-	m.cmd.ExtraFiles = append([]*os.File{c.Initramfs, c.Log}, theirs...)
+	m.cmd.ExtraFiles = append([]*os.File{c.Kernel, c.Initramfs, c.Log}, theirs...)
 	m.cmd.Args = append(m.cmd.Args, arguments(c)...)
 	if err := m.cmd.Start(); err != nil {
 		m.closePorts()
@@ -88,7 +88,8 @@ func Start(c Config) (*Machine, error) {
 // The descriptors that QEMU inherits, so that no file needs a name that
 // somebody has to remove.
 const (
-	fdInitramfs = 3 + iota
+	fdKernel = 3 + iota
+	fdInitramfs
 	fdLog
 	fdPorts // and those that follow
 )
@@ -103,7 +104,8 @@ func arguments(c Config) []string {
 		// nor restore it: they do without XSAVE.
 		"-accel", "tcg,thread=multi", "-cpu", "max,-xsave",
 		"-smp", strconv.Itoa(c.CPUs), "-m", strconv.Itoa(c.MemoryMiB),
-		"-kernel", c.Kernel, "-initrd", fmt.Sprintf("/dev/fd/%d", fdInitramfs), "-append", c.CommandLine,
+		"-kernel", fmt.Sprintf("/dev/fd/%d", fdKernel), "-initrd", fmt.Sprintf("/dev/fd/%d", fdInitramfs),
+		"-append", c.CommandLine,
 		"-chardev", fmt.Sprintf("file,id=log,path=/dev/fd/%d,append=on", fdLog), "-serial", "chardev:log",
 	}
 	for i, d := range c.Directories {

@@ -8,17 +8,17 @@ import (
 
 func TestArguments(t *testing.T) {
 	args := arguments(Config{
-		CPUs: 3, MemoryMiB: 2048, Kernel: "/boot/k", CommandLine: "quiet",
+		CPUs: 3, MemoryMiB: 2048, CommandLine: "quiet",
 		Directories: []Directory{{Path: "/", Tag: "root", ReadOnly: true}, {Path: "/a,b", Tag: "share"}},
 		Ports:       []string{"one", "two"},
 	})
 	line := strings.Join(args, " ")
 	for _, want := range []string{
-		"-smp 3", "-m 2048", "-kernel /boot/k", "-append quiet", "-initrd /dev/fd/3", "path=/dev/fd/4",
+		"-smp 3", "-m 2048", "-kernel /dev/fd/3", "-append quiet", "-initrd /dev/fd/4", "path=/dev/fd/5",
 		"id=fs0,path=/,security_model=none,multidevs=remap,readonly=on",
 		"id=fs1,path=/a,,b,security_model=none,multidevs=remap -device", // writable, its comma doubled
 		"fsdev=fs1,mount_tag=share",
-		"socket,id=port1,fd=6", "chardev=port1,nr=2,name=two",
+		"socket,id=port1,fd=7", "chardev=port1,nr=2,name=two",
 	} {
 		if !strings.Contains(line, want) {
 			t.Errorf("no %q in %q", want, line)
