@@ -48,9 +48,6 @@ func (c *VCPU) Close() error {
 	return c.about(err)
 }
 
-// ID returns the APIC ID that the vCPU was created with.
-func (c *VCPU) ID() int { return c.id }
-
 // about adds to an [*Error] which vCPU it was.
 func (c *VCPU) about(err error) error { return about(err, fmt.Sprintf("vCPU %d", c.id)) }
 
