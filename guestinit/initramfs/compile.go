@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // The packages of this project's that are built into an initramfs, and the one
@@ -58,6 +59,9 @@ func (c *compiler) run(ctx context.Context, env []string, args ...string) ([]byt
 func (c *compiler) execute(ctx context.Context, env []string, program string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = c.dir
+	// Whoever is called calls compilers in turn: all of them end together.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off") // the user's could change the bytes
 	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer

@@ -143,7 +143,11 @@ func (s *shell) run(ctx context.Context, part syntax.Node) {
 func (s *shell) interruptible(commands []*syntax.Stmt) (goOn bool) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	return s.runAll(ctx, commands)
+	goOn = s.runAll(ctx, commands)
+	if ctx.Err() != nil {
+		fmt.Fprintln(s.stderr) // after the terminal's "^C"
+	}
+	return goOn
 }
 
 // A byteReader reads single bytes, so that what follows a command is left to

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 	"mvdan.cc/sh/v3/syntax"
 )
 
 // interactive reads commands from the terminal until exit or Ctrl-D.
 func (s *shell) interactive() (status uint8) {
+	obeyKeys()
 	editor := newEditor()
 	for goOn := true; goOn; {
 		parser := syntax.NewParser()
@@ -41,6 +44,14 @@ func (s *shell) interactive() (status uint8) {
 		}
 	}
 	return s.status
+}
+
+// obeyKeys keeps the shell alive when a key sends a signal to it and its
+// commands. There is no job control, so that nothing could continue a command
+// that Ctrl-Z has stopped: it is ignored, by commands as well.
+func obeyKeys() {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGQUIT)
+	signal.Ignore(unix.SIGTSTP)
 }
 
 // A promptReader asks for a line whenever the parser wants more.
@@ -150,10 +161,10 @@ func complete(line string) string {
 // match returns the names in dir that begin with prefix, with what is to follow
 // each: "/" after a directory, else a space.
 func match(dir, prefix string) (names []string) {
-	entries, err := os.ReadDir(filepath.Clean("./" + dir))
-	if filepath.IsAbs(dir) {
-		entries, err = os.ReadDir(dir)
+	if dir == "" {
+		dir = "."
 	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil
 	}
