@@ -180,7 +180,7 @@ func (c *Cache) kernel(h contentHash) (*source, error) {
 		_ = os.Remove(name)
 		return nil, fmt.Errorf("%s is damaged: %w", name, err)
 	}
-	return &source{elf: img, data: f, aligned: true, close: func() { f.Close() }}, nil
+	return &source{elf: img, data: f, size: img.cached.FileSize, aligned: true, close: func() { f.Close() }}, nil
 }
 
 // add keeps the kernel s, made of k, whose content has the hash h, and returns

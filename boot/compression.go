@@ -22,7 +22,7 @@ type compression struct {
 	name    string
 	magic   string
 	ownSize bool // the format itself ends with the uncompressed size
-	// decompress fills dst exactly from src.
+	// decompress fills dst exactly from src, which begins with magic.
 	decompress func(dst, src []byte) error
 }
 

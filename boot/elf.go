@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"microvm/kvm/guestmem"
 )
@@ -231,4 +232,18 @@ func (img *elfImage) contentSize() uint64 {
 		n += s.FileSize
 	}
 	return n
+}
+
+// flags shows what may be done with a segment, in the manner of readelf.
+func (s segment) flags() string {
+	var out strings.Builder
+	for _, f := range []struct {
+		bit elf.ProgFlag
+		c   byte
+	}{{elf.PF_R, 'R'}, {elf.PF_W, 'W'}, {elf.PF_X, 'X'}} {
+		if s.Flags&f.bit != 0 {
+			out.WriteByte(f.c)
+		}
+	}
+	return out.String()
 }

@@ -145,7 +145,10 @@ func (l *loader) chooseEntry() error {
 		e = l.Kernel.auto()
 	}
 	l.out.Entry = e
-	return l.Kernel.checkEntry(e)
+	if err := l.Kernel.checkEntry(e); err != nil {
+		return l.errorf("%w", err)
+	}
+	return nil
 }
 
 // auto is what EntryAuto means for k.
@@ -173,17 +176,36 @@ func (k *Kernel) checkEntry(e Entry) error {
 		why = "it is a 32-bit kernel (xloadflags without XLF_KERNEL_64): use auto or linux32"
 	case !decompressor && k.bz != nil && k.bz.header.PayloadLength == 0:
 		why = "it does not say where its payload is: use auto or " + string(k.decompressorEntry())
-	case e == EntryPVH && k.elf != nil && k.elf.pvhEntry == 0:
-		why = noPVH
-	case e == EntryELF && k.elf != nil && !k.elf.has(k.elf.entry):
-		why = fmt.Sprintf("its entry point %#x is not among what it loads", k.elf.entry)
+	case k.elf != nil:
+		return k.elf.check(e)
 	default:
 		return nil
 	}
-	return fmt.Errorf("kernel %s: no entry %s: %s", k.path, e, why)
+	return noEntryError{e, why}
 }
 
-const noPVH = "it has no PVH entry (note XEN_ELFNOTE_PHYS32_ENTRY; Linux has one if CONFIG_PVH is set)"
+// A noEntryError says why a kernel cannot be entered in some way.
+type noEntryError struct {
+	entry Entry
+	why   string
+}
+
+func (e noEntryError) Error() string { return fmt.Sprintf("no entry %s: %s", e.entry, e.why) }
+
+// check refuses an entry that img does not have.
+func (img *elfImage) check(e Entry) error {
+	at := img.entry
+	if e == EntryPVH {
+		at = img.pvhEntry
+		if at == 0 {
+			return noEntryError{e, "it has no note XEN_ELFNOTE_PHYS32_ENTRY; Linux has one if CONFIG_PVH is set"}
+		}
+	}
+	if !img.has(at) {
+		return noEntryError{e, fmt.Sprintf("it would be at %#x, where nothing is loaded", at)}
+	}
+	return nil
+}
 
 // openImage opens the ELF, if it is what is to be entered.
 func (l *loader) openImage() (err error) {
@@ -194,8 +216,8 @@ func (l *loader) openImage() (err error) {
 	if l.image, err = l.openELF(); err != nil {
 		return l.errorf("%w", err)
 	}
-	if l.out.Entry == EntryPVH && l.image.elf.pvhEntry == 0 {
-		return l.errorf("no entry %s: %s", EntryPVH, noPVH)
+	if err := l.image.elf.check(l.out.Entry); err != nil {
+		return l.errorf("%w", err)
 	}
 	return nil
 }

@@ -109,9 +109,12 @@ func (k *Kernel) decompress(payload []byte) (b []byte, release func(), err error
 // appends to a payload; gzip ends with the same of its own accord.
 const sizeTrailer = 4
 
-// split takes the uncompressed size off the end of a payload.
+// split takes the uncompressed size off the end of a payload. What is left begins
+// with the compression's magic number.
+//
+// Preconditions: payload does, too.
 func (c *compression) split(payload []byte) (size uint64, packed []byte, err error) {
-	if len(payload) <= sizeTrailer {
+	if len(payload) < len(c.magic)+sizeTrailer {
 		return 0, nil, fmt.Errorf("%w: its payload has only %d bytes", errPayload, len(payload))
 	}
 	end := len(payload) - sizeTrailer

@@ -13,7 +13,8 @@ import (
 type source struct {
 	elf     *elfImage
 	data    io.ReaderAt
-	aligned bool // segments are whole pages in data, a file, as in memory
+	size    uint64 // of data
+	aligned bool   // segments are whole pages in data, a file, as in memory
 	close   func()
 }
 
@@ -78,7 +79,7 @@ func (l *loader) extract(cache *Cache) (*source, contentHash, error) {
 		return l.extractPayload(cache)
 	}
 	k := l.Kernel
-	plain := &source{elf: k.elf, data: k.file, close: func() {}}
+	plain := &source{elf: k.elf, data: k.file, size: k.size, close: func() {}}
 	if cache == nil {
 		return plain, contentHash{}, nil
 	}
@@ -126,17 +127,23 @@ func (l *loader) extractPayload(cache *Cache) (s *source, h contentHash, err err
 		}
 	}
 	start = time.Now()
-	b, releaseELF, err := k.decompress(payload)
-	if err != nil {
-		return nil, h, err
-	}
+	s, err = k.unpack(payload)
 	l.phase("kernel decompressed", start)
+	return s, h, err
+}
+
+// unpack decompresses a bzImage's payload and reads it as an ELF.
+func (k *Kernel) unpack(payload []byte) (*source, error) {
+	b, release, err := k.decompress(payload)
+	if err != nil {
+		return nil, err
+	}
 	elf, err := parseELF(bytes.NewReader(b), uint64(len(b)))
 	if err != nil {
-		releaseELF()
-		return nil, h, fmt.Errorf("its payload: %w", err)
+		release()
+		return nil, fmt.Errorf("its payload: %w", err)
 	}
-	return &source{elf: elf, data: bytes.NewReader(b), close: releaseELF}, h, nil
+	return &source{elf: elf, data: bytes.NewReader(b), size: uint64(len(b)), close: release}, nil
 }
 
 // elfHash hashes what is loaded of an ELF. Symbols and debugging information,
