@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"microvm/guestinit"
 )
 
 // Options say what goes into an initramfs.
@@ -22,7 +24,7 @@ type Options struct {
 	// modules unless they are asked for by name.
 	Minimal bool
 	// Commands are u-root's commands by name, and the sets of CommandSets; nil
-	// means DefaultCommands.
+	// means DefaultCommands. Those of guestinit.Commands come with any.
 	Commands []string
 	// ModuleDirs are the module directories, such as /lib/modules/6.1.0, of
 	// the kernels that the archive is for.
@@ -68,6 +70,7 @@ func (f File) check() error {
 // DefaultModules are what a guest of this project's machines needs to drive
 // their devices. They are loaded at start.
 var DefaultModules = []string{
+	"pvpanic_mmio", // tells the monitor of a panic; the bus is ACPI, whatever its name says
 	"virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon",
 	"vmw_vsock_virtio_transport",
 }
@@ -122,6 +125,7 @@ func (o *Options) expandCommands() ([]string, error) {
 		switch set, isSet := CommandSets[name]; {
 		case isSet:
 			commands = append(commands, set...)
+		case slices.Contains(guestinit.Commands, name): // always there
 		case commandPath(name) != "":
 			commands = append(commands, name)
 		default:
