@@ -114,7 +114,6 @@ func (s *session) run() (status int, err error) {
 
 	late := time.NewTimer(startPatience)
 	defer late.Stop()
-	err = s.send(wire.Message{Kind: wire.Run, Job: *s.job})
 	for err == nil && !s.ended {
 		select {
 		case sig := <-signals:
@@ -148,7 +147,7 @@ func (s *session) onSignal(number syscall.Signal) error {
 	case number == unix.SIGPIPE:
 		return nil // the write that caused it failed, too
 	case number == unix.SIGWINCH:
-		if !s.job.Terminal {
+		if !s.job.Terminal || !s.started {
 			return nil
 		}
 		return s.send(wire.Message{Kind: wire.Resize, Size: terminalSize()})
@@ -162,13 +161,16 @@ func (s *session) onSignal(number syscall.Signal) error {
 // onMessage does what a message of the throw-away host asks for.
 func (s *session) onMessage(m wire.Message) error {
 	switch m.Kind {
+	case wire.Ready:
+		s.progress.say("modules loaded")
+		return s.send(wire.Message{Kind: wire.Run, Job: *s.job})
 	case wire.Mark:
 		s.progress.say(m.Text)
 	case wire.Started:
 		s.progress.say("command started")
 		s.started = true
 		if s.job.Terminal {
-			if err := s.makeRaw(); err != nil {
+			if err := s.takeTerminal(); err != nil {
 				return err
 			}
 		}
@@ -185,13 +187,13 @@ func (s *session) onMessage(m wire.Message) error {
 // end ends run, with a status for kvmhost to exit with.
 func (s *session) end(status int) { s.ended, s.status = true, status }
 
-// makeRaw leaves it to the command's terminal what its keys mean, until
-// restore.
-func (s *session) makeRaw() error {
+// takeTerminal leaves it to the command's terminal what our keys mean, until
+// restore, and tells it how large ours has become.
+func (s *session) takeTerminal() error {
 	state, err := term.MakeRaw(unix.Stdin)
 	if err != nil {
 		return fmt.Errorf("terminal: %w", err)
 	}
 	s.restore = func() { _ = term.Restore(unix.Stdin, state) } // nothing to be done about a terminal that is gone
-	return nil
+	return s.send(wire.Message{Kind: wire.Resize, Size: terminalSize()})
 }

@@ -55,7 +55,9 @@ func run() error {
 		return err
 	}
 	s := &session{control: wire.NewConn(ports[0]), stdin: ports[1], stdout: ports[2], stderr: ports[3]}
-	s.mark("modules loaded")
+	if err := s.send(wire.Message{Kind: wire.Ready}); err != nil {
+		return fmt.Errorf("control port: %w", err)
+	}
 	m, err := s.control.Receive()
 	if err != nil {
 		return fmt.Errorf("control port: %w", err)

@@ -1,12 +1,12 @@
 // Package wire is what kvmhost and the process 1 of its throw-away host say
 // to each other, over four virtio-serial ports:
 //
-//	kvmhost                                        process 1
-//	  ── control: Job, Signal, Resize, Closed ──▶
-//	  ◀── control: Mark, Started, Exit, Fail───────
-//	  ── stdin:  chunks, end ────────────────────▶   ──▶ command's stdin
-//	  ◀── stdout: chunks, end ───────────────────    ◀── command's stdout
-//	  ◀── stderr: chunks, end ───────────────────    ◀── command's stderr
+//	kvmhost                                          process 1
+//	  ◀── control: Ready, Mark, Started, Exit, Fail ──
+//	  ─── control: Run, Signal, Resize, Closed ──────▶
+//	  ─── stdin:   chunks, end ──────────────────────▶   ──▶ command's stdin
+//	  ◀── stdout:  chunks, end ───────────────────────   ◀── command's stdout
+//	  ◀── stderr:  chunks, end ───────────────────────   ◀── command's stderr
 //
 // A port of its own for each stream gives each its own back-pressure: a
 // command that does not read its input holds up no signal, and a full pipe
@@ -36,7 +36,8 @@ var Ports = []string{Control, Stdin, Stdout, Stderr}
 type Kind uint8
 
 const (
-	Run     Kind = iota + 1 // to the guest, first: Job
+	Ready   Kind = iota + 1 // from the guest, first: it is up
+	Run                     // to the guest, in answer: Job
 	Signal                  // to the guest: Number is sent to the command's process group
 	Resize                  // to the guest: the terminal has a new Size
 	Closed                  // to the guest: nobody reads Stream any more
