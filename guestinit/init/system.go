@@ -50,7 +50,9 @@ func setEnvironment(terminal bool) {
 			os.Setenv(v.name, v.value)
 		}
 	}
-	os.Setenv("HOME", "/root")
+	if home := os.Getenv("HOME"); home == "/" || home == "" { // "/" is the kernel's
+		os.Setenv("HOME", "/root")
+	}
 	if !terminal {
 		os.Setenv("TERM", "dumb")
 	}

@@ -3,6 +3,8 @@ package initramfs
 import (
 	"slices"
 	"strings"
+
+	"microvm/guestinit"
 )
 
 // shellCommand is the command that runs where the kernel's command line names
@@ -63,7 +65,7 @@ func commandPath(name string) string {
 
 // knownCommands returns every word that Options.Commands may hold.
 func knownCommands() []string {
-	known := slices.Concat(coreCommands, expCommands, ourCommands)
+	known := slices.Concat(coreCommands, expCommands, ourCommands, guestinit.Commands)
 	for set := range CommandSets {
 		known = append(known, set)
 	}

@@ -175,7 +175,7 @@ func TestFull(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: builds u-root's commands twice")
 	}
-	o := Options{Commands: []string{"sh", "ls", "echo"}}
+	o := Options{Commands: []string{"sh", "ls", "echo", "nproc"}}
 	archive := build(t, o)
 	if again := build(t, o); !bytes.Equal(archive, again) {
 		t.Error("the same contents made different bytes")
