@@ -246,12 +246,12 @@ func (a *app) lives(c vmm.Config, o *bootOptions, con *console, out *outputs) (i
 // slowStart is how long building a machine may take without a word.
 const slowStart = time.Second
 
-// build makes the machine. If it takes long, it says why to a person: nearly
-// always a kernel is being decompressed.
+// build makes the machine. If it takes long, it says so to a person: nearly
+// always a kernel is being decompressed for the first time.
 func (a *app) build(c vmm.Config) (machine, error) {
 	if terminal.IsTerminal(a.stderr) {
 		notice := time.AfterFunc(slowStart, func() {
-			fmt.Fprintf(a.messages, "vmm: preparing %s; the next start will be faster\n", filepath.Base(c.Kernel))
+			fmt.Fprintf(a.messages, "vmm: preparing %s\n", filepath.Base(c.Kernel))
 		})
 		defer notice.Stop()
 	}
