@@ -76,8 +76,9 @@ var DefaultModules = []string{
 }
 
 // spareModules are carried beside DefaultModules, for modprobe: file systems
-// that a guest may want to mount.
-var spareModules = []string{"ext4", "overlay", "9p", "9pnet_virtio", "virtiofs"}
+// that a guest may want to mount. Where crc32c is not built in, ext4 needs it to
+// be loaded first.
+var spareModules = []string{"crc32c_generic", "ext4", "overlay", "9p", "9pnet_virtio", "virtiofs"}
 
 // arches are the architectures that process 1 has an I/O port access for.
 var arches = []string{"amd64", "386"}
