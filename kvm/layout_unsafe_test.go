@@ -40,6 +40,7 @@ var requestLayout = []layoutRow{
 	{"KVM_SET_PIT2", uint64(reqSetPIT2.number), 0x4070aea0},
 	{"KVM_SIGNAL_MSI", uint64(reqSignalMSI.number), 0x4020aea5},
 	{"KVM_ENABLE_CAP", uint64(reqEnableCap.number), 0x4068aea3},
+	{"KVM_GET_STATS_FD", uint64(reqGetStatsFD.number), 0xaece},
 	{"KVM_RUN", uint64(reqRun.number), 0xae80},
 	{"KVM_GET_REGS", uint64(reqGetRegs.number), 0x8090ae81},
 	{"KVM_SET_REGS", uint64(reqSetRegs.number), 0x4090ae82},

@@ -42,6 +42,7 @@ var (
 
 // Of a vCPU.
 var (
+	reqGetStatsFD    = ioNone("KVM_GET_STATS_FD", 0xce)
 	reqRun           = ioNone("KVM_RUN", 0x80)
 	reqGetRegs       = ioR[Regs]("KVM_GET_REGS", 0x81)
 	reqSetRegs       = ioW[Regs]("KVM_SET_REGS", 0x82)

@@ -124,6 +124,22 @@ func TestMSRList(t *testing.T) {
 	must1(g.system.FeatureMSRs())(t)
 }
 
+// KVM counts an exit that user space sees among its own.
+func TestStats(t *testing.T) {
+	g := newTiny(t, []byte{
+		0xe6, 0x10, // out %al, $0x10
+		0xf4, // hlt
+	})
+	if have := must1(g.system.Check(CapBinaryStatsFD))(t); have == 0 {
+		skip(t, "KVM_CAP_BINARY_STATS_FD")
+	}
+	must1(g.cpu.Run())(t)
+	i := slices.IndexFunc(must1(g.cpu.Stats())(t), func(s Stat) bool { return s.Name == "exits" && s.Value > 0 })
+	if i < 0 {
+		t.Errorf("no exits in %v", must1(g.cpu.Stats())(t))
+	}
+}
+
 func TestCPUID(t *testing.T) {
 	g := newTiny(t, nil)
 	want := must1(g.system.SupportedCPUID())(t)

@@ -110,3 +110,26 @@ func exitsSoFar(all []*counters) uint64 {
 	}
 	return n
 }
+
+// kvmCounts adds up KVM's own counts of all vCPUs. A host without them, or a
+// machine that is closed, has none.
+func (m *Machine) kvmCounts() []KVMCount {
+	var counts []KVMCount
+	index := make(map[string]int)
+	for _, c := range m.cpus {
+		stats, err := c.fd.Stats()
+		if err != nil {
+			return nil
+		}
+		for _, s := range stats {
+			i, seen := index[s.Name]
+			if !seen {
+				i = len(counts)
+				index[s.Name] = i
+				counts = append(counts, KVMCount{Name: s.Name})
+			}
+			counts[i].Count += s.Value
+		}
+	}
+	return slices.DeleteFunc(counts, func(c KVMCount) bool { return c.Count == 0 })
+}

@@ -154,12 +154,9 @@ func (f *hostFeatures) forCPU(apicID uint32) []kvm.CPUIDEntry {
 	)
 }
 
-// Model-specific registers that a kernel finds set by a PC's firmware
+// Fields of model-specific registers that a kernel finds set by a PC's firmware
 // (SDM 4 §2.1).
 const (
-	msrMiscEnable  = 0x1a0
-	msrMTRRDefType = 0x2ff
-
 	miscEnableFastString = 1 << 0  // REP MOVS and STOS in cache lines, which Linux looks for
 	mtrrEnable           = 1 << 11 // SDM 3A §12.11.2.1
 	mtrrWriteBack        = 6       // default memory type: without it Linux distrusts all RAM
@@ -182,8 +179,8 @@ func (c *vcpu) setUp(f *hostFeatures) error {
 		return err
 	}
 	err := c.fd.SetMSRs([]kvm.MSREntry{
-		{Index: msrMiscEnable, Data: miscEnableFastString},
-		{Index: msrMTRRDefType, Data: mtrrEnable | mtrrWriteBack},
+		{Index: kvm.MSRMiscEnable, Data: miscEnableFastString},
+		{Index: kvm.MSRMTRRDefType, Data: mtrrEnable | mtrrWriteBack},
 	})
 	if err != nil {
 		return err

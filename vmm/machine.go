@@ -228,6 +228,7 @@ func (m *Machine) Stats() Stats {
 		GuestRAM: m.config.Memory,
 		CPUs:     m.config.CPUs,
 		Boot:     bootStats(m.loaded),
+		KVM:      m.kvmCounts(),
 		Console:  m.board.com1.Counts(),
 	}
 	s.Exits, s.Accesses = sum(m.counters)

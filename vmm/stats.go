@@ -38,6 +38,14 @@ type ExitCount struct {
 	Handled time.Duration `json:"handled_ns"` // total time in the monitor, 0 unless Config.TimeExits
 }
 
+// A KVMCount is one of KVM's own counts, summed over the vCPUs, under KVM's name.
+// Most exits are answered in KVM and are seen here only. Counts of 0 are left
+// out, and there are none on a host without KVM_CAP_BINARY_STATS_FD.
+type KVMCount struct {
+	Name  string `json:"name"`
+	Count uint64 `json:"count"`
+}
+
 // An Access counts exits for one register of one device.
 type Access struct {
 	Device string `json:"device"` // its name, "none" where no device answered
