@@ -12,6 +12,7 @@ import (
 type Stats struct {
 	Exits    []ExitCount   `json:"exits"`     // by reason, most first
 	Accesses []Access      `json:"accesses"`  // exits for a device's register, most first
+	KVM      []KVMCount    `json:"kvm"`       // KVM's own counts, in its order
 	Timeline []Event       `json:"timeline"`  // in order of time
 	Console  serial.Counts `json:"console"`   // bytes over the serial port
 	Outcome  Outcome       `json:"outcome"`   // how the guest ended
