@@ -260,7 +260,7 @@ func (a *app) build(c vmm.Config) (machine, error) {
 		return nil, err
 	}
 	if problem := m.Stats().Boot.CacheError; problem != "" {
-		fmt.Fprintf(a.messages, "vmm: the decompressed kernel is not kept: %s\n", problem)
+		fmt.Fprintf(a.messages, "vmm: the decompressed kernel is not kept: %s\n", strings.ReplaceAll(problem, "\n", "; "))
 	}
 	return m, nil
 }

@@ -30,7 +30,7 @@ func TestExitStatus(t *testing.T) {
 		{"end rebooted", vmm.StatusRebooted, "the guest ended: rebooted"},
 		{"end panicked", vmm.StatusPanicked, "the guest ended: panicked"},
 		{"end kvm-internal-error", vmm.StatusInternalError, "kvm-internal-error"},
-		{"no cache", 0, "vmm: the decompressed kernel is not kept: the disk is full\n"},
+		{"no cache", 0, "vmm: the decompressed kernel is not kept: the disk is full; indeed\n"},
 		{"dies", vmm.StatusTripleFault, "vCPU 1 died. Likely cause: a test\n  rip 1\n"},
 		{"fails", vmm.StatusFailure, "vmm boot: no more\n"},
 		{"no machine", vmm.StatusFailure, "vmm boot: no machine today\n"},
@@ -110,6 +110,20 @@ func TestClosedOutput(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+func TestMessagesThatNobodyReads(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	cmd := program(t, "end rebooted", "boot", "--kernel", kernelFile(t))
+	cmd.Stderr = w
+	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != vmm.StatusRebooted {
+		t.Errorf("ended with %v, want exit status %d", cmd.ProcessState, vmm.StatusRebooted)
 	}
 }
 

@@ -118,7 +118,7 @@ func (m *fakeMachine) echo(ctx context.Context) (vmm.Outcome, error) {
 func (m *fakeMachine) Stats() vmm.Stats {
 	cacheError := ""
 	if m.kind == "no cache" {
-		cacheError = "the disk is full"
+		cacheError = "the disk is full\nindeed"
 	}
 	return vmm.Stats{
 		Exits:    []vmm.ExitCount{{Reason: "KVM_EXIT_IO", Count: 3, Handled: 3 * time.Microsecond}},

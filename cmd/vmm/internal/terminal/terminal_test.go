@@ -96,7 +96,7 @@ func TestRestoredWhateverHappens(t *testing.T) {
 			master, tty := openPTY(t)
 			before := termios(t, tty)
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), roleVariable+"="+role)
+			cmd.Env = append(os.Environ(), roleVariable+"="+role, "GORACE=atexit_sleep_ms=0")
 			cmd.Stdin, cmd.Stdout = tty, tty
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
