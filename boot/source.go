@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"time"
 )
 
@@ -135,6 +136,9 @@ func (l *loader) extractPayload(cache *Cache) (s *source, h contentHash, err err
 // unpack decompresses a bzImage's payload and reads it as an ELF.
 func (k *Kernel) unpack(payload []byte) (*source, error) {
 	b, release, err := k.decompress(payload)
+	// What the decompressor remembered is garbage now, up to maxWindow. A
+	// monitor makes little else, and would not collect it for minutes.
+	debug.FreeOSMemory()
 	if err != nil {
 		return nil, err
 	}
