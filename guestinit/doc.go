@@ -36,7 +36,7 @@
 // The commands poweroff, halt, reboot and shutdown are the same program under
 // other names. They send process 1 a signal, and it ends the guest in the same
 // order. Then no exit status is reported: the payload did not end by itself.
-// Ctrl-Alt-Del and SIGPWR power off as well.
+// SIGPWR powers off as well.
 //
 // The end of process 1 would be a kernel panic. So it returns from nothing,
 // takes every signal that would end a Go program, and where the machine cannot

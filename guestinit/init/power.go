@@ -10,9 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The signals by which process 1 is asked to end the guest. The kernel sends
-// SIGINT for Ctrl-Alt-Del; SIGPWR is from power supplies; our own commands use
-// what other inits take for power-off and reboot.
+// The signals by which process 1 is asked to end the guest: our own commands
+// use what other inits take for power-off and reboot, and SIGPWR is from power
+// supplies. SIGINT does nothing: it is what Ctrl-C sends while no payload is in
+// the foreground yet. (Ctrl-Alt-Del would send it only if process 1 had asked
+// for that by reboot(2); the kernel restarts by itself.)
 const (
 	signalPowerOff = unix.SIGUSR2
 	signalReboot   = unix.SIGTERM
@@ -34,7 +36,7 @@ func obeySignals() {
 	go func() { // lives as long as the guest
 		for s := range received {
 			switch s {
-			case signalPowerOff, unix.SIGPWR, unix.SIGINT:
+			case signalPowerOff, unix.SIGPWR:
 				claimEnd()
 				end(powerOff)
 			case signalReboot:
