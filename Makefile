@@ -34,7 +34,7 @@ unit-test: tools
 
 ## kvm-test: tests that need a real KVM, guest kernels or QEMU; a skip fails
 .PHONY: kvm-test
-kvm-test: build tools kernels build/init.cpio build/minimal.cpio
+kvm-test: build tools kernels initrd
 	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 20m -exec '$(KVMHOST) --' $(TESTFLAGS) ./kvm ./vmm ./cmd/vmm
 
 ## check: formatting and go vet
@@ -46,7 +46,7 @@ check:
 
 ## bench: the measurements of docs/benchmarks.md
 .PHONY: bench
-bench: build tools kernels build/minimal.cpio
+bench: build tools kernels initrd
 	MICROVM_NOSKIP=1 $(GO) test -count=1 -timeout 60m -run '^$$' -bench . -exec '$(KVMHOST) --' $(BENCHFLAGS) ./vmm
 
 ## fuzz: each fuzz target for FUZZTIME (default 30s)
@@ -67,7 +67,7 @@ build:
 
 ## initrd: the guest's initramfs: u-root's commands and shell, our init, virtio modules
 .PHONY: initrd
-initrd: build/init.cpio build/minimal.cpio
+initrd: build/init.cpio build/minimal.cpio build/minimal-386.cpio
 
 GUEST_KERNELS := $(KERNELS)/cloud $(KERNELS)/generic $(KERNELS)/cloud-6.12
 GUESTINIT_SRC := $(shell git ls-files guestinit devices/guestport go.mod go.sum)
@@ -77,6 +77,9 @@ build/init.cpio: $(GUESTINIT_SRC) | build $(KERNELS)/cloud
 
 build/minimal.cpio: $(GUESTINIT_SRC) | build
 	bin/vmm initrd build --minimal -o $@
+
+build/minimal-386.cpio: $(GUESTINIT_SRC) | build
+	bin/vmm initrd build --minimal --arch 386 -o $@
 
 ## kernels: Debian's kernels for guests, unpacked in build/kernels
 .PHONY: kernels

@@ -43,6 +43,7 @@ project's source tree; run it there or give --source.`,
 // initrdOptions are what the flags of initrd build say.
 type initrdOptions struct {
 	output, source string
+	arch           string
 	minimal        bool
 	commands       []string
 	modules        []string
@@ -54,6 +55,7 @@ type initrdOptions struct {
 func (o *initrdOptions) declare(f *flags) {
 	f.pathVar(&o.output, "output", "write the archive to `FILE`")
 	f.boolVar(&o.minimal, "minimal", "only init: no shell, no commands, no modules that are not asked for")
+	f.choiceVar(&o.arch, []string{"amd64", "386"}, "arch", "`PROCESSOR` of the guest: amd64 or 386")
 	f.listVar(&o.commands, nil, "commands", "u-root's commands by `NAME`, or the sets "+strings.Join(commandSets(), " and "))
 	f.listVar(&o.modules, nil, "modules", "kernel modules to load by `NAME`, with those that they need; by default the virtio drivers that a kernel has")
 	f.repeatVar(&o.releases, "kernel-version", "take modules from /lib/modules/`RELEASE`; may be repeated")
@@ -81,7 +83,7 @@ func (o *initrdOptions) options(f *flags, args []string) (initramfs.Options, err
 		return initramfs.Options{}, noArguments(args[1:])
 	}
 	b := initramfs.Options{
-		Output: o.output, SourceDir: o.source, Minimal: o.minimal,
+		Output: o.output, SourceDir: o.source, Arch: o.arch, Minimal: o.minimal,
 		Commands: o.commands, Modules: o.modules, ModuleDirs: slices.Clone(o.moduleDirs),
 		Suggest: suggest.Nearest,
 	}

@@ -45,11 +45,19 @@ func statsText(s vmm.Stats) string {
 	return table("timeline\tafter\texits so far", timelineRows(s)) +
 		table("loading\ttook", phaseRows(s)) +
 		table("exits\tcount\tshare\thandled in\teach", exitRows(s)) +
+		table("kvm's own counts\tcount", kvmRows(s)) +
 		table("register\taddress\taccess\texits\tbytes", accessRows(s)) +
 		fmt.Sprintf("console: %d bytes in, %d bytes out\n", s.Console.In, s.Console.Out) +
 		fmt.Sprintf("machine: %s of RAM, %d processors\n", size.Human(s.GuestRAM), s.CPUs) +
 		fmt.Sprintf("kernel and initrd: entry %s, %s mapped, %s copied, decompressed kernel from the cache: %t\n",
 			s.Boot.Entry, size.Human(s.Boot.Mapped), size.Human(s.Boot.Copied), s.Boot.CacheHit)
+}
+
+func kvmRows(s vmm.Stats) (rows []string) {
+	for _, c := range s.KVM {
+		rows = append(rows, fmt.Sprintf("%s\t%d", c.Name, c.Count))
+	}
+	return rows
 }
 
 func timelineRows(s vmm.Stats) (rows []string) {

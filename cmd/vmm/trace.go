@@ -67,7 +67,12 @@ func (t *tracer) hooks(kinds []string) *vmm.Trace {
 		}
 	}
 	if slices.Contains(kinds, traceEvents) {
-		h.Event = func(e vmm.Event) { t.line("event %s", eventName(e)) }
+		h.Event = func(e vmm.Event) {
+			t.line("event %s", eventName(e))
+			// Events are few, and who waits for one wants it now. An
+			// error shows in the flush at the end.
+			_ = t.flush()
+		}
 	}
 	return &h
 }
