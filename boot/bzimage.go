@@ -81,6 +81,9 @@ func (b *bzImage) checkBootable(size uint64) error {
 func (b *bzImage) checkNumbers() error {
 	h := &b.header
 	switch end := uint64(h.PayloadOffset) + uint64(h.PayloadLength); {
+	case b.codeSize > maxKernelSize:
+		return fmt.Errorf("the bzImage is damaged: by its header it has %d bytes of protected-mode code; the limit is %d",
+			b.codeSize, maxKernelSize)
 	case end > b.codeSize:
 		return fmt.Errorf("the bzImage is damaged: its payload is said to be at %#x to %#x of %#x bytes of protected-mode code",
 			h.PayloadOffset, end, b.codeSize)
@@ -88,11 +91,9 @@ func (b *bzImage) checkNumbers() error {
 		return fmt.Errorf("the bzImage is damaged: kernel_alignment %#x is not a power of two", h.KernelAlignment)
 	case h.PrefAddress%pageSize != 0 || h.PrefAddress < uint64(highMemory):
 		return fmt.Errorf("the bzImage is damaged: pref_address %#x is not a page of memory from 1 MiB on", h.PrefAddress)
-	case h.PrefAddress+uint64(h.InitSize) > fourGiB || h.PrefAddress > fourGiB:
+	case h.PrefAddress > fourGiB || b.extent() > fourGiB-h.PrefAddress:
 		return fmt.Errorf("the bzImage wants to run at %#x with %#x bytes of memory, which is not below 4 GiB",
-			h.PrefAddress, h.InitSize)
-	case b.extent() > fourGiB-h.PrefAddress:
-		return fmt.Errorf("the bzImage is damaged: %#x bytes of code do not fit below 4 GiB", b.codeSize)
+			h.PrefAddress, b.extent())
 	}
 	return nil
 }

@@ -190,6 +190,9 @@ func newELFImage(r io.ReaderAt, size uint64, class elf.Class, h *elf.Header64, p
 	if len(img.segments) == 0 {
 		return nil, errors.New("the ELF has nothing to load: no program header of type LOAD that is not empty")
 	}
+	if n := img.contentSize(); n > maxKernelSize {
+		return nil, fmt.Errorf("the ELF is damaged or no kernel: it has %d bytes to load; the limit is %d", n, maxKernelSize)
+	}
 	slices.SortFunc(img.segments, func(a, b segment) int { return cmp.Compare(a.Addr, b.Addr) })
 	for i, s := range img.segments[1:] {
 		if before := img.segments[i]; s.Addr < before.end() {

@@ -16,6 +16,8 @@ const (
 	// EntryELF enters the decompressed kernel at its ELF entry point, in
 	// the state that its own decompressor would leave: startup_64 (or
 	// startup_32 of an i386 kernel) with the zero page's address in RSI.
+	// The kernel runs where it was linked to run: it is the decompressor
+	// that would move it to a random address (KASLR).
 	EntryELF Entry = "elf"
 	// EntryPVH enters an ELF at the address in its Xen note, in 32-bit mode
 	// with hvm_start_info's address in EBX.

@@ -50,6 +50,11 @@ const (
 	// is there.
 	baseMemoryEnd guestmem.Addr = 0xa0000
 	highMemory    guestmem.Addr = 0x100000
+
+	// lowMemoryMax is where a PC's memory below 4 GiB ends at most: see
+	// package guestmem. A larger guest would not help a kernel that wants
+	// to be above.
+	lowMemoryMax guestmem.Addr = 3 << 30
 )
 
 // bootData is what the constants above occupy; no kernel may be loaded there.

@@ -85,7 +85,7 @@ func (l *Loaded) ApplySregs(s *kvm.Sregs) { l.mode.apply(s) }
 func Load(mem *guestmem.Memory, c Config) (*Loaded, error) {
 	l := &loader{Config: c, mem: mem, out: &Loaded{kernel: c.Kernel}}
 	defer l.close()
-	for _, step := range []func() error{l.checkMemory, l.chooseEntry, l.openImage, l.checkCmdline,
+	for _, step := range []func() error{l.checkMemory, l.chooseEntry, l.openInitrd, l.openImage, l.checkCmdline,
 		l.placeKernel, l.placeInitrd, l.writeBootData} {
 		if err := step(); err != nil {
 			return nil, err
@@ -100,6 +100,9 @@ type loader struct {
 	mem *guestmem.Memory
 	out *Loaded
 
+	initrdFile *os.File // nil: none
+	initrdSize uint64
+
 	image  *source        // the ELF, for the entries that have one
 	kernel guestmem.Range // what the kernel takes until it reads the memory map
 	initrd guestmem.Range
@@ -108,6 +111,9 @@ type loader struct {
 func (l *loader) close() {
 	if l.image != nil {
 		l.image.close()
+	}
+	if l.initrdFile != nil {
+		l.initrdFile.Close()
 	}
 }
 
@@ -255,10 +261,6 @@ func (l *loader) placeKernel() error {
 	if err := l.checkFree(l.kernel); err != nil {
 		return err
 	}
-	// The decompressor moves itself, and all else that it was loaded with,
-	// away from where it will decompress to before it does anything else.
-	// So nothing of the file is mapped for long, and it does not matter
-	// that somebody may write to it.
 	return l.put(segment{Addr: bz.header.PrefAddress, Offset: bz.setupSize, FileSize: bz.codeSize, MemSize: bz.codeSize},
 		l.Kernel.file, bz.setupSize%pageSize == 0)
 }
@@ -292,9 +294,9 @@ func (l *loader) checkFree(r guestmem.Range) error {
 	if l.mem.Contains(r.Start, r.Size) {
 		return nil
 	}
-	if low := l.mem.Ranges()[0]; r.Start >= low.Start && r.End() <= fourGiB*3/4 {
+	if r.End() <= lowMemoryMax {
 		return l.errorf("it needs memory up to %#x, that is %d MiB; the guest has %d MiB",
-			uint64(r.End()), (uint64(r.End())+1<<20-1)>>20, l.mem.Size()>>20)
+			uint64(r.End()), mebibytes(uint64(r.End())), l.mem.Size()>>20)
 	}
 	return l.errorf("it wants to be at %v, where the guest has no memory (it has %v)", r, l.mem.Ranges())
 }
@@ -330,35 +332,38 @@ func putBytes(mem *guestmem.Memory, a guestmem.Addr, data io.ReaderAt, off, n ui
 	return Copied, nil
 }
 
+// openInitrd opens the initrd, before anything that takes time.
+func (l *loader) openInitrd() (err error) {
+	if l.Initrd != "" {
+		l.initrdFile, l.initrdSize, err = openRegular("initrd", l.Initrd)
+	}
+	return err
+}
+
 // placeInitrd puts the initrd at the top of low memory, where no kernel
 // decompresses to unless memory is full.
 func (l *loader) placeInitrd() error {
-	if l.Initrd == "" {
+	if l.initrdFile == nil {
 		return nil
 	}
 	defer l.phase("initrd into memory", time.Now())
-	f, size, err := openRegular("initrd", l.Initrd)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	a, ok := l.initrdRoom(size)
+	a, ok := l.initrdRoom(l.initrdSize)
 	if !ok {
 		return fmt.Errorf("initrd %s: it has %d MiB, for which there is no room: the guest has %d MiB of memory, "+
 			"the kernel is at %v and takes initrds below %#x",
-			l.Initrd, (size+1<<20-1)>>20, l.mem.Size()>>20, l.kernel, uint64(l.header().InitrdAddrMax)+1)
+			l.Initrd, mebibytes(l.initrdSize), l.mem.Size()>>20, l.kernel, uint64(l.header().InitrdAddrMax)+1)
 	}
-	// Mapped until the guest has unpacked it, within its first second or
-	// so. Who overwrites the file during that time spoils that boot; who
-	// puts a new one in its place (rename) does not.
-	how, err := putBytes(l.mem, a, f, 0, size, true)
+	how, err := putBytes(l.mem, a, l.initrdFile, 0, l.initrdSize, true)
 	if err != nil {
 		return fmt.Errorf("initrd %s: %w", l.Initrd, err)
 	}
-	l.initrd = guestmem.Range{Start: a, Size: size}
+	l.initrd = guestmem.Range{Start: a, Size: l.initrdSize}
 	l.out.Initrd = Placement{l.initrd, how}
 	return nil
 }
+
+// mebibytes rounds n bytes up to MiB.
+func mebibytes(n uint64) uint64 { return (n + 1<<20 - 1) >> 20 }
 
 // initrdRoom finds the highest free page from which on size bytes are free, and
 // the kernel would look for an initrd.

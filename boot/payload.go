@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxKernelSize bounds a decompressed kernel, and so what a payload that lies
-// about its size can make us allocate. Debian's generic kernel, the largest
-// that is common, has 66 MB.
+// maxKernelSize bounds a kernel's bytes, compressed and decompressed, and so what
+// headers that lie can make us read and allocate. Debian's generic kernel, the
+// largest that is common, has 66 MB.
 const maxKernelSize = 512 << 20
 
 // errPayload says that a payload is not what its size or checksum promises.
