@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -105,6 +106,13 @@ func (k *Kernel) Version() string {
 		return k.bz.version
 	}
 	return k.elf.release
+}
+
+// Release is the version as uname -r shows it in the guest, such as
+// 6.1.0-56-amd64: the first word of Version.
+func (k *Kernel) Release() string {
+	release, _, _ := strings.Cut(k.Version(), " ")
+	return release
 }
 
 // Close closes the image's file. What was loaded from it stays.
