@@ -43,7 +43,8 @@ func loadELF(t testing.TB, path, cache string) *Loaded {
 	return l
 }
 
-// cached returns the path of the only kernel in the cache.
+// cached returns the path of the only kernel in the cache, and checks that there
+// is no other file, such as a temporary one.
 func cached(t testing.TB, dir string) string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "kernels", "*"))
@@ -85,15 +86,9 @@ func TestCache(t *testing.T) {
 			if !l.CacheHit || l.Regs.RIP != 4*mib+0x20 {
 				t.Errorf("PVH: hit %v, entry at %#x", l.CacheHit, l.Regs.RIP)
 			}
-			wantOneFile(t, dir)
+			cached(t, dir)
 		})
 	}
-}
-
-// wantOneFile checks that there is one kernel, and no temporary file.
-func wantOneFile(t *testing.T, dir string) {
-	t.Helper()
-	cached(t, dir)
 }
 
 func TestCacheOf32Bits(t *testing.T) {
@@ -356,7 +351,7 @@ func TestManyStartsAtOnce(t *testing.T) {
 		})
 	}
 	starts.Wait()
-	wantOneFile(t, dir)
+	cached(t, dir)
 }
 
 // fillCache puts n kernels into a new cache, the first of which was used last.
@@ -550,5 +545,5 @@ func TestSamePayloadIsKeptOnce(t *testing.T) {
 	if l := loadELF(t, file(t, z.image(t)), dir); !l.CacheHit {
 		t.Error("decompressed again")
 	}
-	wantOneFile(t, dir)
+	cached(t, dir)
 }

@@ -85,7 +85,7 @@ func (l *Loaded) ApplySregs(s *kvm.Sregs) { l.mode.apply(s) }
 func Load(mem *guestmem.Memory, c Config) (*Loaded, error) {
 	l := &loader{Config: c, mem: mem, out: &Loaded{kernel: c.Kernel}}
 	defer l.close()
-	for _, step := range []func() error{l.checkMemory, l.chooseEntry, l.openInitrd, l.openImage, l.checkCmdline,
+	for _, step := range []func() error{l.checkMemory, l.chooseEntry, l.checkCmdline, l.openInitrd, l.openImage,
 		l.placeKernel, l.placeInitrd, l.writeBootData} {
 		if err := step(); err != nil {
 			return nil, err
@@ -247,7 +247,7 @@ func (l *loader) header() setupHeader {
 		h.Code32Start = uint32(h.PrefAddress)
 		return h
 	}
-	return headerForELF(l.image.elf)
+	return headerForELF(l.Kernel.elf)
 }
 
 // placeKernel puts the kernel's code into memory.

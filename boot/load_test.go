@@ -433,16 +433,24 @@ func TestTooManyReserved(t *testing.T) {
 	for _, tt := range []struct {
 		entry Entry
 		n     int
-	}{{EntryELF, 200}, {EntryPVH, 300}} {
+	}{{EntryELF, 200}, {EntryPVH, 400}} {
 		var many []Reserved
 		for i := range tt.n {
 			many = append(many, Reserved{guestmem.Range{Start: 8*mib + guestmem.Addr(i)*0x2000, Size: 0x1000}, E820Reserved})
 		}
-		_, err := Load(ram(t, 16*mib), Config{Kernel: open(t, tinyKernel(t)), Entry: tt.entry, Reserved: many})
+		config := Config{Kernel: open(t, tinyKernel(t)), Entry: tt.entry, Reserved: many}
+		_, err := Load(ram(t, 16*mib), config)
 		if err == nil || !strings.Contains(err.Error(), "rows") {
 			t.Errorf("%s: error %v", tt.entry, err)
 		}
 	}
+	// As many rows as there is room for: each range splits RAM, and below
+	// 8 MiB there are three rows.
+	most := make([]Reserved, (maxStartMemory-3)/2)
+	for i := range most {
+		most[i] = Reserved{guestmem.Range{Start: 8*mib + guestmem.Addr(i)*0x2000, Size: 0x1000}, E820Reserved}
+	}
+	load(t, ram(t, 16*mib), Config{Kernel: open(t, tinyKernel(t)), Entry: EntryPVH, Reserved: most})
 }
 
 func TestEntryAsFlag(t *testing.T) {

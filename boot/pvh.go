@@ -42,9 +42,9 @@ type startMemory struct {
 	_          uint32
 }
 
-// maxStartMemory is the number of rows for which there is room behind the
-// start info and one module.
-const maxStartMemory = 256
+// maxStartMemory is the number of rows for which there is room behind struct
+// hvm_start_info, of 56 bytes, and one module, of 32.
+const maxStartMemory = (startInfoSize - 56 - 32) / 24
 
 // startInfo returns hvm_start_info, its module list and its memory map, one
 // after the other, for startInfoAddr.
