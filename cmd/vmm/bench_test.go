@@ -33,7 +33,7 @@ import (
 
 // benchRuns is how many times each arm of a benchmark runs, without the first,
 // which warms caches and does not count.
-const benchRuns = 15
+const benchRuns = 9
 
 // benchArtifact returns the path of something that the Makefile makes.
 func benchArtifact(b *testing.B, path ...string) string {

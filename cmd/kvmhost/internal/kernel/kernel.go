@@ -57,7 +57,7 @@ func Open(image, modules string) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	version := k.Version()
+	version := k.Release()
 	if err := k.Close(); err != nil {
 		return nil, err
 	}
