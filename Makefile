@@ -27,15 +27,22 @@ boot: build tools $(HOST_KERNEL) $(KERNELS)/cloud build/init.cpio
 .PHONY: test
 test: check unit-test kvm-test
 
-## unit-test: tests that need no KVM, under the race detector
+## unit-test: tests that need no KVM, under the race detector; a skip fails
 .PHONY: unit-test
-unit-test: tools
-	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+unit-test: tools kernels
+	CGO_ENABLED=1 MICROVM_NOSKIP=1 MICROVM_KERNELS='$(CURDIR)/$(KERNELS)/*/boot/vmlinuz-*' \
+	MICROVM_HOST_KERNEL=$(CURDIR)/$(KERNELS)/generic \
+	$(GO) test -race -timeout 20m $(TESTFLAGS) ./boot/... ./devices/... ./guestinit/... ./cmd/kvmhost/... \
+		./cmd/vmm/internal/cmdline ./cmd/vmm/internal/config ./cmd/vmm/internal/ctxio \
+		./cmd/vmm/internal/host ./cmd/vmm/internal/measure \
+		./cmd/vmm/internal/size ./cmd/vmm/internal/suggest ./cmd/vmm/internal/terminal
+	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) ./kvm/... ./vmm ./cmd/vmm
 
-## kvm-test: tests that need a real KVM, guest kernels or QEMU; a skip fails
+## kvm-test: tests that need a real KVM, with real guests; a skip fails
 .PHONY: kvm-test
 kvm-test: build tools kernels initrd
-	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 20m -exec '$(KVMHOST) --' $(TESTFLAGS) ./kvm ./vmm ./cmd/vmm
+	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 25m -exec '$(KVMHOST) --' $(TESTFLAGS) \
+		./kvm/... ./vmm ./cmd/vmm ./cmd/vmm/internal/probe
 
 ## check: formatting and go vet
 .PHONY: check
@@ -47,7 +54,14 @@ check:
 ## bench: the measurements of docs/benchmarks.md
 .PHONY: bench
 bench: build tools kernels initrd
-	MICROVM_NOSKIP=1 $(GO) test -count=1 -timeout 60m -run '^$$' -bench . -exec '$(KVMHOST) --' $(BENCHFLAGS) ./vmm
+	$(GO) test -count=1 -run '^$$' -bench FirstRun -benchtime 1x -v ./cmd/vmm
+	$(GO) test -count=1 -timeout 60m -run '^$$' -bench 'Boot|Memory|Exits' -benchtime 1x -v -exec '$(KVMHOST) --' ./cmd/vmm
+
+## soak: BOOTS (default 100) guests in a row, of 1 to 4 processors
+.PHONY: soak
+BOOTS ?= 100
+soak: build tools kernels initrd
+	MICROVM_BOOTS=$(BOOTS) MICROVM_NOSKIP=1 $(GO) test -count=1 -timeout 120m -run TestManyBoots -v -exec '$(KVMHOST) --' ./vmm
 
 ## fuzz: each fuzz target for FUZZTIME (default 30s)
 .PHONY: fuzz
