@@ -21,9 +21,14 @@ package() {
 	generic) echo linux-image-amd64 ;;
 	cloud-6.12) echo linux-image-6.12-cloud-amd64 ;;
 	generic-6.12) echo linux-image-6.12-amd64 ;;
-	i386) echo linux-image-686:i386 ;;
+	i386) echo linux-image-686 ;;
 	*) return 1 ;;
 	esac
+}
+
+# architecture VARIANT prints the package's architecture in Debian's words.
+architecture() {
+	case $1 in i386) echo i386 ;; *) echo amd64 ;; esac
 }
 
 [ $# -ge 1 ] || usage
@@ -36,35 +41,43 @@ done
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
+# private_apt TOOL ARGUMENT… runs an apt tool for $arch alone. Each architecture
+# has lists of its own: a mirror whose list of one is being renewed spoils the
+# update of all.
 private_apt() {
 	tool=$1
 	shift
-	"$tool" -o Dir::State="$dir/.apt/state" -o Dir::Cache="$dir/.apt/cache" \
+	"$tool" -o Dir::State="$dir/.apt/$arch/state" -o Dir::Cache="$dir/.apt/$arch/cache" \
 		-o Dir::State::status=/dev/null -o Debug::NoLocking=true \
-		-o APT::Architectures::=amd64 -o APT::Architectures::=i386 \
+		-o APT::Architecture="$arch" -o APT::Architectures::="$arch" \
 		-o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
 }
 
-# update brings the package lists, once a run.
+# update brings the package lists of $arch, once a run.
 update() {
-	[ -z "${updated:-}" ] || return 0
-	updated=yes
-	mkdir -p "$dir/.apt/state/lists/partial" "$dir/.apt/cache/archives/partial"
-	echo "reading Debian's package lists (into $dir/.apt)"
+	case " ${updated:-} " in *" $arch "*) return 0 ;; esac
+	updated="${updated:-} $arch"
+	mkdir -p "$dir/.apt/$arch/state/lists/partial" "$dir/.apt/$arch/cache/archives/partial"
+	echo "reading Debian's package lists for $arch (into $dir/.apt)"
+	for try in 1 2 3; do
+		private_apt apt-get -qq update 2>"$dir/.apt/$arch/errors" && return 0
+		sleep $((try * 5))
+	done
 	# A mirror that lacks one list of many is no reason to stop here: a
 	# package that is not found is.
-	private_apt apt-get -qq update || echo "$0: some lists are missing, going on with the rest" >&2
+	cat "$dir/.apt/$arch/errors" >&2
+	echo "$0: some lists are missing, going on with the rest" >&2
 }
 
 # image META prints the package of the kernel itself that META depends on.
 image() {
-	case $1 in *:i386) arch=:i386 ;; *) arch= ;; esac
 	private_apt apt-cache depends --important "$1" |
-		sed -n 's/^ *Depends: \(linux-image-[0-9][^: ]*\).*/\1/p' | head -n 1 | sed "s/\$/$arch/"
+		sed -n 's/^ *Depends: \(linux-image-[0-9][^: ]*\).*/\1/p' | head -n 1
 }
 
 fetch() {
 	variant=$1
+	arch=$(architecture "$variant")
 	update
 	image=$(image "$(package "$variant")")
 	if [ -z "$image" ]; then
