@@ -158,7 +158,7 @@ func tail(log *os.File, name string) error {
 	if name != "" {
 		return fmt.Errorf("its kernel's log is in %s", name)
 	}
-	const shown = 40 // lines: a panic's report
+	const shown = 80 // lines: a panic's report with registers and a long call trace
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", log.Fd()))
 	if err != nil || len(text) == 0 {
 		return err
