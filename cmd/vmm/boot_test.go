@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -474,11 +475,18 @@ func TestTerminalWithOutputToFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	tty.Close()
+	// What is typed before the terminal is raw may be thrown away.
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if text, err := os.ReadFile(file); err == nil && string(text) == announcement {
+			break
+		}
+	}
 	master.WriteString("\x01x")
-	io.Copy(io.Discard, master)
+	var screen bytes.Buffer
+	io.Copy(&screen, master)
 	cmd.Wait()
 	if got := cmd.ProcessState.ExitCode(); got != vmm.StatusStopped {
-		t.Errorf("status %d, want %d", got, vmm.StatusStopped)
+		t.Errorf("status %d, want %d; the terminal shows %q", got, vmm.StatusStopped, &screen)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != announcement {
 		t.Errorf("the file has %q, %v", text, err)
