@@ -31,9 +31,12 @@ import (
 // its process to when its mark arrives on a pipe. Arms are interleaved in random
 // order, and compared by the ratio of their medians.
 
-// benchRuns is how many times each arm of a benchmark runs, without the first,
-// which warms caches and does not count.
-const benchRuns = 9
+// How many times each arm of a benchmark runs, without the first, which warms
+// caches and does not count.
+const (
+	bootRuns  = 9  // of seconds each
+	startRuns = 51 // of milliseconds each
+)
 
 // benchArtifact returns the path of something that the Makefile makes.
 func benchArtifact(b *testing.B, path ...string) string {
@@ -99,11 +102,11 @@ func awaitMark(r io.Reader, mark string) error {
 	return cmp.Or(lines.Err(), io.ErrUnexpectedEOF)
 }
 
-// interleave runs each arm benchRuns times in random order.
-func interleave(b *testing.B, arms ...arm) map[string][]float64 {
+// interleave runs each arm so many times, in random order.
+func interleave(b *testing.B, runs int, arms ...arm) map[string][]float64 {
 	b.Helper()
 	samples := make(map[string][]float64)
-	for run := range 1 + benchRuns {
+	for run := range 1 + runs {
 		for _, i := range rand.Perm(len(arms)) {
 			took := arms[i].time(b)
 			if run > 0 {
@@ -140,7 +143,7 @@ func BenchmarkFirstRun(b *testing.B) {
 	large, small := elfOfSize(b, 50e6), elfOfSize(b, 5e6)
 	time.Sleep(settle)
 	for range b.N {
-		samples := interleave(b, start("Debian's cloud kernel", kernel), start("50 MB kernel", large), start("5 MB kernel", small))
+		samples := interleave(b, startRuns, start("Debian's cloud kernel", kernel), start("50 MB kernel", large), start("5 MB kernel", small))
 		report(b, samples, "50 MB kernel", "5 MB kernel")
 		report(b, samples, "Debian's cloud kernel", "5 MB kernel")
 	}
@@ -189,7 +192,7 @@ func BenchmarkBoot(b *testing.B) {
 		cmdline := vmm.DefaultCmdline + quiet
 		b.Run("console"+strings.ReplaceAll(quiet, " ", "-"), func(b *testing.B) {
 			for range b.N {
-				samples := interleave(b,
+				samples := interleave(b, bootRuns,
 					ours(b, "vmm", vmm.EventMark, "--kernel", kernel, "--initrd", initrd, "--cache-dir", cache, "--cmdline", cmdline),
 					qemu(b, "qemu microvm", kernel, initrd, cmdline),
 				)
