@@ -64,9 +64,8 @@
 //     the pin of its number, and each device's descriptor states its modes.
 //   - PCAT_COMPAT in the MADT, which would have Linux take the 8259s for
 //     granted instead of ignoring them.
-//   - MCFG, host bridges: there is no PCI. No table can say so; a kernel
-//     tries both configuration mechanisms at port 0xcf8 and, when neither
-//     answers, logs "PCI: Fatal: No config space access function found".
+//   - MCFG and the PCI host bridge, which has nothing on its bus: Linux finds
+//     it by configuration mechanism 1 (package devices/pcihost).
 //   - "MSI not supported" and "PCIe ASPM controls" in IAPC_BOOT_ARCH: they
 //     forbid what PCI devices could do. There are none, and Linux logs both.
 //   - LEGACY_DEVICES in IAPC_BOOT_ARCH: it says that there are ISA devices to
