@@ -81,12 +81,12 @@ func TestLinesRunAsTheyArrive(t *testing.T) {
 	if err := output.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	answer := make([]byte, 16)
 	for _, word := range []string{"one\n", "two\n"} {
 		if _, err := io.WriteString(input, "echo "+word); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := output.Read(answer); err != nil || string(answer[:n]) != word {
+		answer := make([]byte, len(word)) // the shell may write it in pieces
+		if n, err := io.ReadFull(output, answer); err != nil || string(answer) != word {
 			t.Fatalf("answer %q, %v, want %q", answer[:n], err, word)
 		}
 	}
