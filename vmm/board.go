@@ -55,11 +55,6 @@ func (m *Machine) mark(stage uint8) {
 	m.timeline.add(Event{Name: EventMark, Stage: int(stage), Exits: exitsSoFar(m.counters)})
 }
 
-func (m *Machine) consoleInfo() guestport.ConsoleInfo {
-	c := m.config.Console
-	return guestport.ConsoleInfo{Terminal: c.Terminal, Columns: c.Columns, Rows: c.Rows}
-}
-
 // A line is an input of KVM's interrupt controllers.
 type line struct {
 	m   *Machine

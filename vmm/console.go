@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"microvm/devices/guestport"
 	"microvm/devices/serial"
 )
 
@@ -20,6 +21,10 @@ const (
 	// written, at the most: a reader that has stalled does not keep the
 	// monitor for ever.
 	drainTime = 500 * time.Millisecond
+	// askTime is how long input that nobody types waits for a guest that has
+	// opened its console to ask what is there. The project's own guest asks
+	// as soon as its kernel has started it; other guests never do.
+	askTime = 3 * time.Second
 	// eot is the character by which a terminal's line discipline knows the
 	// end of input: Ctrl-D (POSIX.1-2017 §11.1.9, EOF).
 	eot = 0x04
@@ -53,7 +58,11 @@ func (m *Machine) runConsole() (finish func()) {
 	})
 	if in := m.config.Console.In; in != nil {
 		carriers.Go(func() {
-			if err := feedConsole(ctx, com1, in); err != nil && ctx.Err() == nil {
+			err := m.awaitListener(ctx)
+			if err == nil {
+				err = feedConsole(ctx, com1, in)
+			}
+			if err != nil && ctx.Err() == nil {
 				m.fail(fmt.Errorf("console input: %w", err))
 			}
 		})
@@ -66,6 +75,32 @@ func (m *Machine) runConsole() (finish func()) {
 		m.stopConsole()
 		carriers.Wait()
 	}
+}
+
+// awaitListener returns when the guest can be given input. A kernel's terminal
+// echoes what arrives, which a person wants to see and a script's author does
+// not: from a file or a pipe input waits until the guest has asked what is at
+// the other end, for before it asks it makes its console raw.
+func (m *Machine) awaitListener(ctx context.Context) error {
+	if err := m.board.com1.AwaitReady(ctx); err != nil || m.config.Console.Terminal {
+		return err
+	}
+	select {
+	case <-m.consoleAsked:
+	case <-time.After(askTime):
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// consoleInfo answers the guest that asks what is at the console's other end.
+func (m *Machine) consoleInfo() guestport.ConsoleInfo {
+	select {
+	case m.consoleAsked <- struct{}{}:
+	default: // it has asked before
+	}
+	c := m.config.Console
+	return guestport.ConsoleInfo{Terminal: c.Terminal, Columns: c.Columns, Rows: c.Rows}
 }
 
 // feedConsole gives the guest what in has, and then the end-of-file character.

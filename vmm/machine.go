@@ -44,8 +44,9 @@ type Machine struct {
 	kernel *boot.Kernel
 	loaded *boot.Loaded
 
-	consoleCtx  context.Context // of the console's goroutines, while Run runs
-	stopConsole context.CancelFunc
+	consoleCtx   context.Context // of the console's goroutines, while Run runs
+	stopConsole  context.CancelFunc
+	consoleAsked chan struct{} // gets one when the guest has asked what is at the console's other end
 
 	timeline timeline
 	counters []*counters // one a vCPU
@@ -66,7 +67,7 @@ func New(c Config) (_ *Machine, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	m := &Machine{config: c, ended: make(chan struct{})}
+	m := &Machine{config: c, consoleAsked: make(chan struct{}, 1), ended: make(chan struct{})}
 	m.timeline.start = c.Started
 	if c.Trace != nil {
 		m.timeline.hook = c.Trace.Event

@@ -7,23 +7,42 @@ import "context"
 // done first, it returns ctx's error and how much the guest has been given.
 // Calls at the same time are safe, but mix their bytes.
 func (u *UART) Input(ctx context.Context, p []byte) (n int, err error) {
-	defer context.AfterFunc(ctx, func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.canRecv.Broadcast()
-	})()
+	defer u.wakeInput(ctx)()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for n < len(p) {
-		for !u.ready() && ctx.Err() == nil {
-			u.canRecv.Wait()
-		}
-		if err := ctx.Err(); err != nil {
+		if err := u.awaitReady(ctx); err != nil {
 			return n, err
 		}
 		n += u.receive(p[n:])
 	}
 	return n, nil
+}
+
+// AwaitReady returns when the guest takes input, or when ctx is done with its
+// error.
+func (u *UART) AwaitReady(ctx context.Context) error {
+	defer u.wakeInput(ctx)()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.awaitReady(ctx)
+}
+
+// wakeInput lets awaitReady see that ctx is done, until stop is called.
+func (u *UART) wakeInput(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.canRecv.Broadcast()
+	})
+}
+
+// awaitReady is AwaitReady with mu held and wakeInput called.
+func (u *UART) awaitReady(ctx context.Context) error {
+	for !u.ready() && ctx.Err() == nil {
+		u.canRecv.Wait()
+	}
+	return ctx.Err()
 }
 
 // ready reports whether the guest takes input now. In loopback the receiver is
