@@ -50,6 +50,9 @@ func run() error {
 	if err := loadModules("/" + initramfs.ModuleDir); err != nil {
 		return err
 	}
+	if err := holdStaticKeys(); err != nil {
+		return err
+	}
 	ports, err := openPorts(wire.Ports)
 	if err != nil {
 		return err
