@@ -204,7 +204,10 @@ func (c *Cache) add(k *Kernel, h contentHash, s *source) (*source, error) {
 }
 
 func (c *Cache) makeDirs() error {
-	return errors.Join(os.MkdirAll(c.path(kernelsDir), 0o700), os.MkdirAll(c.path(imagesDir), 0o700))
+	if err := os.MkdirAll(c.path(kernelsDir), 0o700); err != nil {
+		return err
+	}
+	return os.MkdirAll(c.path(imagesDir), 0o700)
 }
 
 // write writes a kernel to the file name, whole or not at all.
