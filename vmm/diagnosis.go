@@ -124,6 +124,8 @@ const gateSize = 16
 // likelyCause names what most often leads to such a state.
 func likelyCause(end End, mem *guestmem.Memory, r *kvm.Regs, s *kvm.Sregs, rip walk, code []byte) string {
 	switch {
+	case end == EndTripleFault && isReset(r, s):
+		return "unknown: KVM has reset the processor, as it does on AMD, where a triple fault leaves no state to read; only the console and the last exits say where the guest was"
 	case end == EndInternalError && code != nil:
 		return "KVM could not execute the instruction at rip; a KVM that interprets kernel code knows only some (see vmm doctor)"
 	case rip.Err != nil:
@@ -143,6 +145,13 @@ func likelyCause(end End, mem *guestmem.Memory, r *kvm.Regs, s *kvm.Sregs, rip w
 		return "the interrupt table has no gate for page faults: the guest emptied it, as some kernels do to reset the machine"
 	}
 	return "a fault in the fault handlers; the code at rip and cr2 say where"
+}
+
+// isReset reports whether a processor is where it starts after a reset (SDM 3A
+// table 10-1). KVM puts it there after a triple fault on AMD's processors, as
+// these leave the state undefined (APM 2 §15.14.3).
+func isReset(r *kvm.Regs, s *kvm.Sregs) bool {
+	return s.CR0&cr0PE == 0 && s.CS.Selector == 0xf000 && r.RIP == 0xfff0
 }
 
 // pageFaultVector is #PF (SDM 3A table 7-1).
