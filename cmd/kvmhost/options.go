@@ -57,7 +57,7 @@ func parseOptions(args []string, out io.Writer) (*options, error) {
 	flags.SetInterspersed(false) // what follows the command is the command's
 	flags.SortFlags = false
 	flags.Usage = func() {}
-	flags.IntVar(&o.cpus, "cpus", 2, "`processors` of the throw-away host")
+	flags.IntVar(&o.cpus, "cpus", defaultCPUs, "`processors` of the throw-away host; with more than 1 QEMU loses a guest now and then")
 	flags.StringVar(&memory, "memory", "4G", "its memory, as a `size` in M or G")
 	flags.StringArrayVar(&o.shares, "share", nil, "share this `directory` too, writable; may be repeated")
 	flags.StringVar(&o.kernel, "kernel", "", "kernel `file` (bzImage or vmlinux); default: the newest in /boot that will do")
@@ -105,6 +105,13 @@ func (o *options) check() error {
 	}
 	return errors.Join(errs...)
 }
+
+// defaultCPUs is how many processors a throw-away host has. QEMU runs each of
+// several on a thread of its own, and what one writes to code or to page tables
+// does not always reach another in time: with 2 processors of QEMU 7.2 one guest
+// of several vCPUs in some 75 died, or the host hung. One processor runs the
+// same guests, a sixth slower.
+const defaultCPUs = 1
 
 // maxCPUs is what QEMU's machine type takes.
 const maxCPUs = 255

@@ -20,8 +20,8 @@ func TestParseOptions(t *testing.T) {
 		want options
 	}{
 		{"as go test does", "/tmp/pkg.test -test.v -test.run=X", options{
-			cpus: 2, memoryMiB: 4096, command: []string{"/tmp/pkg.test", "-test.v", "-test.run=X"}}},
-		{"with --", "-- -odd --cpus", options{cpus: 2, memoryMiB: 4096, command: []string{"-odd", "--cpus"}}},
+			cpus: 1, memoryMiB: 4096, command: []string{"/tmp/pkg.test", "-test.v", "-test.run=X"}}},
+		{"with --", "-- -odd --cpus", options{cpus: 1, memoryMiB: 4096, command: []string{"-odd", "--cpus"}}},
 		{"flags", "--cpus 4 --memory 512M --share " + dir + " --kernel k --modules m --kernel-log l -v --force-emulated sh -c true",
 			options{cpus: 4, memoryMiB: 512, shares: []string{dir}, kernel: "k", modules: "m", kernelLog: "l",
 				verbose: true, emulated: true, command: []string{"sh", "-c", "true"}}},
