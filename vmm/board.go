@@ -28,7 +28,9 @@ type board struct {
 func newBoard(m *Machine) (*board, error) {
 	b := &board{ports: devices.NewBus("I/O port"), mmio: devices.NewBus("MMIO")}
 	b.com1 = serial.New("com1", m.line(gsiCOM1), consoleOutput{m.consoleCtx, m.config.Console.Out})
-	reset := func() { m.end(Outcome{End: EndRebooted}, nil) }
+	reset := func(by string) func() {
+		return func() { m.end(Outcome{End: EndRebooted, Detail: by}, nil) }
+	}
 	powerOff := func() { m.end(Outcome{End: EndPoweredOff}, nil) }
 	panicked := func(e pvpanic.Event) {
 		// A guest that has a crash kernel goes on in it, and ends later.
@@ -37,11 +39,11 @@ func newBoard(m *Machine) (*board, error) {
 		}
 	}
 	err := errors.Join(
-		b.ports.Add(i8042.New(reset), portI8042, i8042.Size),
+		b.ports.Add(i8042.New(reset("keyboard controller")), portI8042, i8042.Size),
 		b.ports.Add(cmos.New(time.Now, m.config.Memory), portCMOS, cmos.Size),
 		b.ports.Add(b.com1, portCOM1, serial.Size),
 		b.ports.Add(pvpanic.New(panicked), portPVPanic, pvpanic.Size),
-		b.ports.Add(power.New(powerOff, reset), portPower, power.Size),
+		b.ports.Add(power.New(powerOff, reset("reset register")), portPower, power.Size),
 		b.ports.Add(pcihost.New(), portPCI, pcihost.Size),
 		b.ports.Add(guestport.New(m.mark, b.setStatus, m.consoleInfo), portGuest, guestport.Size),
 	)

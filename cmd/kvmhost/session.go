@@ -18,13 +18,23 @@ import (
 
 // What can happen to a throw-away host.
 var (
-	errHostGone = errors.New("the throw-away host ended before the command did")
-	errHostLate = fmt.Errorf("the throw-away host did not run the command within %v", startPatience)
+	errHostGone  = errors.New("the throw-away host ended before the command did")
+	errHostLate  = fmt.Errorf("the throw-away host did not run the command within %v", startPatience)
+	errHostHangs = fmt.Errorf("the throw-away host hangs: no sign of life for %v", maxUnanswered*pingTime)
 )
 
 // startPatience is how long a host may take until it runs the command: many
 // times what it takes on a busy machine.
 const startPatience = 3 * time.Minute
+
+const (
+	// pingTime is how often the host is asked for a sign of life.
+	pingTime = 500 * time.Millisecond
+	// maxUnanswered is how many questions may be open: a minute's, which is
+	// far more than a host takes that has all its processors in guests.
+	// They are counted and not timed because kvmhost may be stopped, too.
+	maxUnanswered = 120
+)
 
 // forwarded are the signals that are passed on to the command. While there is
 // no command yet they end kvmhost.
@@ -39,10 +49,11 @@ type session struct {
 	input    *input
 	progress *progress
 
-	started bool // the command runs
-	ended   bool // it does not any more, and status is its exit status
-	status  int
-	restore func() // gives the terminal back as it was
+	started    bool // the command runs
+	unanswered int  // questions for a sign of life
+	ended      bool // the command does not run any more, and status is its exit status
+	status     int
+	restore    func() // gives the terminal back as it was
 
 	messages  chan wire.Message // closed when the host is gone
 	closed    chan string       // the names of outputs that nobody reads any more
@@ -114,6 +125,8 @@ func (s *session) run() (status int, err error) {
 
 	late := time.NewTimer(startPatience)
 	defer late.Stop()
+	heartbeat := time.NewTicker(pingTime)
+	defer heartbeat.Stop()
 	for err == nil && !s.ended {
 		select {
 		case sig := <-signals:
@@ -129,6 +142,10 @@ func (s *session) run() (status int, err error) {
 			if !s.started {
 				err = errHostLate
 			}
+		case <-heartbeat.C:
+			if s.started {
+				err = s.ping()
+			}
 		}
 	}
 	return s.status, err
@@ -139,6 +156,17 @@ func (s *session) send(m wire.Message) error {
 		return errHostGone
 	}
 	return nil
+}
+
+// ping asks the throw-away host for a sign of life. The question itself keeps it
+// alive: QEMU loses an interrupt now and then, and a processor that waits for
+// its timer's would wait for ever if no other came.
+func (s *session) ping() error {
+	if s.unanswered >= maxUnanswered {
+		return errHostHangs
+	}
+	s.unanswered++
+	return s.send(wire.Message{Kind: wire.Ping})
 }
 
 // onSignal does what a signal asks for.
@@ -175,6 +203,8 @@ func (s *session) onMessage(m wire.Message) error {
 			}
 		}
 		s.input.start()
+	case wire.Pong:
+		s.unanswered = 0
 	case wire.Exit:
 		s.outputs.Wait()
 		s.end(m.Status)

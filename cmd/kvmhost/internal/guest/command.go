@@ -180,6 +180,8 @@ func (s *session) obey(pid int, st *streams) {
 			_ = syscall.Kill(-pid, syscall.Signal(m.Number)) // it may have ended by now
 		case wire.Resize:
 			st.resize(m.Size)
+		case wire.Ping:
+			_ = s.send(wire.Message{Kind: wire.Pong}) // a control port that fails is Receive's to see
 		case wire.Closed:
 			if m.Stream == wire.Stdout {
 				st.out.Close()

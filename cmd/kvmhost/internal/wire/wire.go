@@ -2,8 +2,7 @@
 // to each other, over four virtio-serial ports:
 //
 //	kvmhost                                          process 1
-//	  ◀── control: Ready, Mark, Started, Exit, Fail ──
-//	  ─── control: Run, Signal, Resize, Closed ──────▶
+//X
 //	  ─── stdin:   chunks, end ──────────────────────▶   ──▶ command's stdin
 //	  ◀── stdout:  chunks, end ───────────────────────   ◀── command's stdout
 //	  ◀── stderr:  chunks, end ───────────────────────   ◀── command's stderr
@@ -41,6 +40,8 @@ const (
 	Signal                  // to the guest: Number is sent to the command's process group
 	Resize                  // to the guest: the terminal has a new Size
 	Closed                  // to the guest: nobody reads Stream any more
+	Ping                    // to the guest: is it alive?
+	Pong                    // from the guest, in answer
 	Mark                    // from the guest: it has done what Text says
 	Started                 // from the guest: the command runs
 	Exit                    // from the guest: the command ended with Status, and its streams and files are complete
