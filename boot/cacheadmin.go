@@ -21,7 +21,7 @@ type CacheEntry struct {
 	Version  string    `json:"version"` // of the kernel
 	Image    string    `json:"image"`   // path of the image that it was first made of
 	Created  time.Time `json:"created"`
-	LastUsed time.Time `json:"lastUsed"`         // to the hour
+	LastUsed time.Time `json:"last_used"`        // to the hour
 	Damage   string    `json:"damage,omitempty"` // what is wrong with it, as far as a start would see
 }
 

@@ -16,35 +16,35 @@ type Info struct {
 	Arch    string `json:"arch"`
 	Version string `json:"version,omitempty"`
 
-	BzImage *BzImageInfo `json:"bzImage,omitempty"`
+	BzImage *BzImageInfo `json:"bzimage,omitempty"`
 	// ELF is the ELF file, or what a bzImage's payload decompresses to.
 	// ELFProblem is why a payload could not be decompressed.
 	ELF        *ELFInfo `json:"elf,omitempty"`
-	ELFProblem string   `json:"elfProblem,omitempty"`
+	ELFProblem string   `json:"elf_problem,omitempty"`
 
-	Entries      []Entry `json:"entries"`      // those that it has
-	Auto         Entry   `json:"auto"`         // the one that EntryAuto takes
-	CmdlineLimit uint32  `json:"cmdlineLimit"` // in bytes, without the NUL
-	MemoryNeeded uint64  `json:"memoryNeeded"` // in bytes, for entry Auto, without initrd and what the kernel allocates
+	Entries      []Entry `json:"entries"`       // those that it has
+	Auto         Entry   `json:"auto"`          // the one that EntryAuto takes
+	CmdlineLimit uint32  `json:"cmdline_limit"` // in bytes, without the NUL
+	MemoryNeeded uint64  `json:"memory_needed"` // in bytes, for entry Auto, without initrd and what the kernel allocates
 	Config       string  `json:"config,omitempty"`
 }
 
 // BzImageInfo is what a bzImage's setup header says.
 type BzImageInfo struct {
 	Protocol         string   `json:"protocol"`
-	SetupSize        uint64   `json:"setupSize"` // real-mode code, in bytes
-	CodeSize         uint64   `json:"codeSize"`  // protected-mode code, in bytes
-	LoadFlags        []string `json:"loadFlags"`
-	XLoadFlags       []string `json:"xLoadFlags"`
+	SetupSize        uint64   `json:"setup_size"` // real-mode code, in bytes
+	CodeSize         uint64   `json:"code_size"`  // protected-mode code, in bytes
+	LoadFlags        []string `json:"load_flags"`
+	XLoadFlags       []string `json:"xload_flags"`
 	Relocatable      bool     `json:"relocatable"`
 	Alignment        uint32   `json:"alignment"`
-	PrefAddress      uint64   `json:"prefAddress"`
-	InitSize         uint32   `json:"initSize"`
-	InitrdAddrMax    uint32   `json:"initrdAddrMax"`
+	PrefAddress      uint64   `json:"pref_address"`
+	InitSize         uint32   `json:"init_size"`
+	InitrdAddrMax    uint32   `json:"initrd_addr_max"`
 	Compression      string   `json:"compression,omitempty"`
-	PayloadOffset    uint64   `json:"payloadOffset"` // in the file
-	PayloadSize      uint64   `json:"payloadSize"`
-	UncompressedSize uint64   `json:"uncompressedSize,omitempty"`
+	PayloadOffset    uint64   `json:"payload_offset"` // in the file
+	PayloadSize      uint64   `json:"payload_size"`
+	UncompressedSize uint64   `json:"uncompressed_size,omitempty"`
 	Checksum         string   `json:"checksum"` // "good", "wrong", or "none or wrong" where the kernel may have none
 }
 
@@ -52,7 +52,7 @@ type BzImageInfo struct {
 type ELFInfo struct {
 	Bits     int           `json:"bits"`
 	Entry    uint64        `json:"entry"`
-	PVHEntry uint64        `json:"pvhEntry,omitempty"`
+	PVHEntry uint64        `json:"pvh_entry,omitempty"`
 	Linux    bool          `json:"linux"` // it has notes of Linux' build
 	Release  string        `json:"release,omitempty"`
 	Segments []SegmentInfo `json:"segments"`
@@ -63,8 +63,8 @@ type SegmentInfo struct {
 	Physical uint64 `json:"physical"`
 	Virtual  uint64 `json:"virtual"`
 	Offset   uint64 `json:"offset"`
-	FileSize uint64 `json:"fileSize"`
-	MemSize  uint64 `json:"memSize"`
+	FileSize uint64 `json:"file_size"`
+	MemSize  uint64 `json:"mem_size"`
 	Flags    string `json:"flags"` // of R, W, X
 }
 

@@ -46,7 +46,7 @@ func TestInfo(t *testing.T) {
 		t.Errorf("%+v", info.ELF)
 	}
 	text, err := json.Marshal(info)
-	if err != nil || !strings.Contains(string(text), `"xLoadFlags":["XLF_KERNEL_64"]`) || !strings.Contains(string(text), `"auto":"elf"`) {
+	if err != nil || !strings.Contains(string(text), `"xload_flags":["XLF_KERNEL_64"]`) || !strings.Contains(string(text), `"auto":"elf"`) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
@@ -62,6 +62,9 @@ func TestInfoOfAnUnknownPayload(t *testing.T) {
 	if info.ELF != nil || !strings.Contains(info.ELFProblem, "no known compression") || info.Arch != "i386" ||
 		!slices.Equal(info.Entries, []Entry{EntryLinux32}) || info.MemoryNeeded != 6*mib {
 		t.Errorf("%+v", info)
+	}
+	if text, err := json.Marshal(info); err != nil || !strings.Contains(string(text), `"xload_flags":[]`) {
+		t.Errorf("%s, %v", text, err)
 	}
 	z.header.PayloadLength = 0
 	info, err = open(t, z.image(t)).Info()

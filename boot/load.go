@@ -68,8 +68,8 @@ type Loaded struct {
 
 // A Phase is a part of the loading and the time that it took.
 type Phase struct {
-	Name string
-	Took time.Duration
+	Name string        `json:"name"`
+	Took time.Duration `json:"took_ns"`
 }
 
 // ApplySregs sets s, the special registers of a vCPU after reset, to the state

@@ -117,7 +117,7 @@ func protocol(version uint16) string {
 
 // flagNames names the bits of v that are set, by number where there is no name.
 func flagNames(v uint, names map[uint]string) []string {
-	var set []string
+	set := []string{} // an empty list in JSON, not null
 	for i := range 16 {
 		bit := uint(1) << i
 		if v&bit == 0 {

@@ -35,7 +35,7 @@ func (c *vcpu) dies(end End, detail string) {
 // diagnose reads the processor's state. What cannot be read is said in the
 // report, for the guest is dead in any case.
 func (c *vcpu) diagnose(end End) *Diagnosis {
-	d := &Diagnosis{CPU: c.id}
+	d := &Diagnosis{CPU: c.id, Report: []string{}} // an empty list in JSON, not null
 	regs, err := c.fd.Regs()
 	if err != nil {
 		d.Cause = "unknown: " + err.Error()

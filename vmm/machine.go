@@ -238,6 +238,7 @@ func (m *Machine) Stats() Stats {
 		s.Outcome = m.outcome
 	default:
 	}
+	s.noNulls()
 	return s
 }
 

@@ -21,6 +21,21 @@ type Stats struct {
 	Boot     BootStats     `json:"boot"`
 }
 
+// noNulls makes the lists that are nil empty, so that a program that reads the
+// JSON finds a list in each place, not null.
+func (s *Stats) noNulls() {
+	s.Exits, s.Accesses = list(s.Exits), list(s.Accesses)
+	s.KVM, s.Timeline, s.Boot.Phases = list(s.KVM), list(s.Timeline), list(s.Boot.Phases)
+}
+
+// list is l, or an empty list if l is nil.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
 // BootStats say how kernel and initrd came into memory.
 type BootStats struct {
 	Entry      boot.Entry   `json:"kernel_entry"`          // how the kernel was entered
@@ -68,7 +83,7 @@ const (
 
 // An Event is a point on the timeline of a start.
 type Event struct {
-	Name  string        `json:"name"`            // such as "process start", "first KVM_RUN", "guest mark"
+	Name  string        `json:"name"`            // EventFirstRun and so on, such as "first KVM_RUN"
 	At    time.Duration `json:"at_ns"`           // since Config.Started
 	Stage int           `json:"stage,omitempty"` // for a guest mark: which
 	Exits uint64        `json:"exits"`           // of all vCPUs until then

@@ -70,7 +70,7 @@ type kvmFindings struct {
 	Speed        *probe.Speed `json:"speed,omitempty"`
 	Hardware     bool         `json:"hardware"` // guest kernel code runs on the processor itself
 	ExitNS       int64        `json:"exit_ns"`  // guest to monitor and back, median, 0 if it could not be measured
-	Problems     []string     `json:"problems,omitempty"`
+	Problems     []string     `json:"problems"`
 }
 
 // A capability is one that KVM has or lacks.
@@ -132,7 +132,7 @@ func examine() *findings {
 
 // askKVM asks for capabilities, and measures.
 func askKVM(sys *kvm.System) *kvmFindings {
-	k := &kvmFindings{}
+	k := &kvmFindings{Problems: []string{}}
 	failed := func(err error) {
 		k.Problems = append(k.Problems, err.Error())
 	}

@@ -73,9 +73,9 @@ type UART struct {
 
 // Counts says how many bytes went over the wire.
 type Counts struct {
-	In   uint64 // into the receive FIFO from the host
-	Out  uint64 // sent by the guest, and written
-	Lost uint64 // sent by the guest while there was no room, or nowhere to write to
+	In   uint64 `json:"in"`   // into the receive FIFO from the host
+	Out  uint64 `json:"out"`  // sent by the guest, and written
+	Lost uint64 `json:"lost"` // sent by the guest while there was no room, or nowhere to write to
 }
 
 // New returns a UART as after a reset. It interrupts by line and sends to out.
