@@ -47,6 +47,11 @@ func sizeof[T any]() uint32 {
 // scheduler that the thread may block, so that its share of the processors
 // goes to other goroutines. RawSyscall would keep it, and a vCPU can be in
 // KVM_RUN for hours.
+//
+// Arg may be a pointer that became a uintptr in the call's argument list. The
+// directive keeps what it points to alive and off the stack, which may move.
+//
+//go:uintptrescapes
 func rawIoctl(fd int, number uint32, arg uintptr) (uintptr, unix.Errno) {
 	r, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(number), arg)
 	return r, errno

@@ -87,7 +87,7 @@ func (vm *VM) SetIdentityMapAddr(addr uint64) error {
 }
 
 // CreateVCPU makes the vCPU with the given APIC ID. It begins in the state
-// after a reset (SDM 3A §9.1.1): the first one ready to run, with CreateIRQChip
+// after a reset (SDM 3A §10.1.1): the first one ready to run, with CreateIRQChip
 // the others waiting for an INIT and a start-up IPI. KVM delivers those only
 // to a vCPU whose local APIC was set once after its creation, by SetLAPIC.
 func (vm *VM) CreateVCPU(id int) (*VCPU, error) {

@@ -90,7 +90,7 @@ func (c *vcpu) access(bus *devices.Bus, space Space, addr uint64, data []byte, w
 		name = dev.Name()
 		_, offset = bus.Find(addr, uint64(len(data)))
 	}
-	c.counters.access(accessKey{space, addr, write}, name, offset, uint64(len(data)))
+	c.counters.access(accessKey{space: space, addr: addr, write: write}, name, offset, uint64(len(data)))
 	if hook := c.m.config.Trace; hook != nil && hook.Access != nil {
 		hook.Access(c.id, Access{
 			Device: name, Space: space, Addr: addr, Offset: offset, Write: write, Count: 1, Bytes: uint64(len(data)),

@@ -21,8 +21,9 @@ const (
 	// MinMemory is what the boot data below 1 MiB and the smallest kernels
 	// need. Whether a given kernel fits is for package boot to say.
 	MinMemory = 2 * MiB
-	// MaxMemory keeps every guest-physical address below 40 bits, the least
-	// that a host with KVM offers (SDM 3A §4.1.4, AMD64 APM 2 §5.3).
+	// MaxMemory is more than one guest has had so far, and little enough for
+	// a typing error to be noticed. A processor may have fewer physical
+	// addresses (SDM 3A §4.1.4, AMD64 APM 2 §5.3); New checks that.
 	MaxMemory     = 512 * GiB
 	DefaultMemory = 512 * MiB
 	// MaxCPUs is the number of APIC IDs below the broadcast ID of an xAPIC

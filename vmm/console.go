@@ -46,8 +46,9 @@ func (o consoleOutput) Write(p []byte) (int, error) {
 
 // runConsole carries bytes between the serial port and the console until the
 // returned function is called, which waits for the guest's last output to be
-// written and for all goroutines to end.
-func (m *Machine) runConsole() (finish func()) {
+// written and for all goroutines to end. Its error says that some of the output
+// is lost.
+func (m *Machine) runConsole() (finish func() error) {
 	ctx := m.consoleCtx
 	var carriers sync.WaitGroup
 	com1 := m.board.com1
@@ -67,13 +68,28 @@ func (m *Machine) runConsole() (finish func()) {
 			}
 		})
 	}
-	return func() {
-		draining, stop := context.WithTimeout(ctx, drainTime)
-		// If the output failed, Run has said so.
-		_ = com1.Drain(draining)
-		stop()
+	return func() error {
+		err := drain(ctx, com1)
 		m.stopConsole()
 		carriers.Wait()
+		if err != nil {
+			return fmt.Errorf("console: %w", err)
+		}
+		return nil
+	}
+}
+
+// drain waits for a dead guest's last output to be written, as long as the
+// reader takes some of it within drainTime.
+func drain(ctx context.Context, com1 *serial.UART) error {
+	for {
+		before := com1.Counts().Out
+		draining, stop := context.WithTimeout(ctx, drainTime)
+		err := com1.Drain(draining)
+		stop()
+		if !errors.Is(err, context.DeadlineExceeded) || com1.Counts().Out == before {
+			return err
+		}
 	}
 }
 

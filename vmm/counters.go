@@ -15,9 +15,10 @@ const maxAccessCounters = 4096
 
 // An accessKey tells one register of the machine from another.
 type accessKey struct {
-	space Space
-	addr  uint64
-	write bool
+	space  Space
+	addr   uint64
+	write  bool
+	others bool // all registers beyond maxAccessCounters
 }
 
 // A counter is how often, and for how many bytes, a register was accessed.
@@ -54,14 +55,15 @@ func (c *counters) exit(reason string, d time.Duration) {
 	c.total++
 }
 
-// access counts one exit for a register.
+// access counts one access to a register; a string instruction makes many in
+// one exit.
 func (c *counters) access(key accessKey, device string, offset, bytes uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.accesses[key]
 	if n == nil {
 		if len(c.accesses) >= maxAccessCounters {
-			key, device, offset = accessKey{space: key.space, write: key.write}, "others", 0
+			key, device, offset = accessKey{space: key.space, write: key.write, others: true}, "others", 0
 			n = c.accesses[key]
 		}
 		if n == nil {
@@ -96,8 +98,19 @@ func sum(all []*counters) ([]ExitCount, []Access) {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
 	})
 	return byCount, slices.SortedFunc(maps.Values(accesses), func(a, b Access) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Space, b.Space), cmp.Compare(a.Addr, b.Addr))
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Space, b.Space), cmp.Compare(a.Addr, b.Addr),
+			cmp.Compare(a.Device, b.Device), readsFirst(a.Write, b.Write))
 	})
+}
+
+func readsFirst(aWrites, bWrites bool) int {
+	switch {
+	case aWrites == bWrites:
+		return 0
+	case bWrites:
+		return -1
+	}
+	return 1
 }
 
 // exitsSoFar is the number of exits of all vCPUs.

@@ -7,8 +7,8 @@ import (
 
 func TestCountersSum(t *testing.T) {
 	a, b := newCounters(), newCounters()
-	lsr := accessKey{SpacePort, 0x3fd, false}
-	thr := accessKey{SpacePort, 0x3f8, true}
+	lsr := accessKey{space: SpacePort, addr: 0x3fd, write: false}
+	thr := accessKey{space: SpacePort, addr: 0x3f8, write: true}
 	for range 3 {
 		a.exit("KVM_EXIT_IO", 2)
 		a.access(lsr, "com1", 5, 1)
@@ -41,7 +41,7 @@ func TestCountersAreBounded(t *testing.T) {
 	c := newCounters()
 	const touched = 3 * maxAccessCounters
 	for i := range uint64(touched) {
-		c.access(accessKey{SpaceMMIO, i * 8, false}, noDevice, 0, 8)
+		c.access(accessKey{space: SpaceMMIO, addr: i * 8, write: false}, noDevice, 0, 8)
 	}
 	if n := len(c.accesses); n > maxAccessCounters+1 {
 		t.Errorf("%d counters, want at most %d and one for the others", n, maxAccessCounters)

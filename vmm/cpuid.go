@@ -26,9 +26,30 @@ func (m *Machine) hostFeatures() (*hostFeatures, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.checkAddressSize(entries); err != nil {
+		return nil, err
+	}
 	f := &hostFeatures{cpuid: entries, cpus: uint32(m.config.CPUs)}
 	f.adjust(deadline > 0)
 	return f, nil
+}
+
+// checkAddressSize reports guest memory that ends beyond the physical addresses
+// that the host's processor has.
+func (m *Machine) checkAddressSize(host []kvm.CPUIDEntry) error {
+	for _, e := range host {
+		bits := e.EAX & 0xff
+		if e.Function != leafAMDSizes || bits == 0 {
+			continue
+		}
+		ranges := m.mem.Ranges()
+		if last := ranges[len(ranges)-1]; uint64(last.Start)+last.Size > 1<<bits {
+			return &ConfigError{Problems: []FieldError{{"memory", fmt.Sprintf(
+				"%d GiB end beyond the %d bits of this processor's physical addresses; it can have up to %d GiB",
+				m.config.Memory/GiB, bits, (uint64(1)<<bits-uint64(holeEnd-holeStart))/GiB)}}}
+		}
+	}
+	return nil
 }
 
 // CPUID leaves that this machine changes (SDM 2A CPUID; AMD64 APM 3 appendix
@@ -178,8 +199,13 @@ func (c *vcpu) setUp(f *hostFeatures) error {
 	if err := c.fd.SetCPUID(f.forCPU(uint32(c.id))); err != nil {
 		return err
 	}
-	err := c.fd.SetMSRs([]kvm.MSREntry{
-		{Index: kvm.MSRMiscEnable, Data: miscEnableFastString},
+	misc, err := c.fd.MSRs(kvm.MSRMiscEnable)
+	if err != nil {
+		return err
+	}
+	err = c.fd.SetMSRs([]kvm.MSREntry{
+		// KVM's other bits say which debug features there are not.
+		{Index: kvm.MSRMiscEnable, Data: misc[0].Data | miscEnableFastString},
 		{Index: kvm.MSRMTRRDefType, Data: mtrrEnable | mtrrWriteBack},
 	})
 	if err != nil {

@@ -1,9 +1,11 @@
 package vmm
 
 import (
+	"errors"
 	"testing"
 
 	"microvm/kvm"
+	"microvm/kvm/guestmem"
 )
 
 // leaf finds a leaf of CPUID.
@@ -77,5 +79,18 @@ func TestCPUIDOfOneProcessor(t *testing.T) {
 	}
 	if e := leaf(t, entries, leafCaches, 0); e.EAX>>26 != 0 || e.EAX>>14&0xfff != 0 {
 		t.Errorf("leaf 4 EAX %#x, want one core, one sharer", e.EAX)
+	}
+}
+
+// Memory that ends beyond the processor's addresses is an error of the flag.
+func TestCheckAddressSize(t *testing.T) {
+	m := &Machine{config: Config{Memory: 4 * GiB}, mem: guestmem.NewHeap(
+		guestmem.Range{Start: 0, Size: guestmem.PageSize}, guestmem.Range{Start: holeEnd, Size: guestmem.PageSize})}
+	for bits, fits := range map[uint32]bool{0: true, 32: false, 33: true, 46: true} { // 0: the processor does not say
+		err := m.checkAddressSize([]kvm.CPUIDEntry{{Function: leafMax}, {Function: leafAMDSizes, EAX: 0x3000 | bits}})
+		var wrong *ConfigError
+		if fits != (err == nil) || !fits && (!errors.As(err, &wrong) || wrong.Problems[0].Field != "memory") {
+			t.Errorf("%d bits: %v", bits, err)
+		}
 	}
 }

@@ -27,9 +27,14 @@ func (d *Diagnosis) WriteTo(w io.Writer) (int64, error) {
 }
 
 // dies ends the guest with a diagnosis of this processor. It runs on the
-// processor's own thread, which has just left KVM_RUN.
-func (c *vcpu) dies(end End, detail string) {
-	c.m.end(Outcome{End: end, Detail: detail, Diagnosis: c.diagnose(end)}, nil)
+// processor's own thread, which has just left KVM_RUN. If cause is empty, the
+// processor's state says what it is.
+func (c *vcpu) dies(end End, detail, cause string) {
+	d := c.diagnose(end)
+	if cause != "" {
+		d.Cause = cause
+	}
+	c.m.end(Outcome{End: end, Detail: detail, Diagnosis: d}, nil)
 }
 
 // diagnose reads the processor's state. What cannot be read is said in the
@@ -117,9 +122,16 @@ func codeLine(code []byte, s *kvm.Sregs) string {
 	return fmt.Sprintf("code at rip % x: %s", code, x86asm.IntelSyntax(inst, 0, nil))
 }
 
-// gateSize is the size in bytes of an interrupt gate in long mode (SDM 3A
-// §7.14.1).
-const gateSize = 16
+// gateSize is the size in bytes of an interrupt gate (SDM 3A §6.11, §6.14.1).
+func gateSize(s *kvm.Sregs) uint64 {
+	if s.EFER&eferLME != 0 && s.CR0&cr0PG != 0 {
+		return 16
+	}
+	return 8
+}
+
+// int3 is the breakpoint instruction.
+const int3 = 0xcc
 
 // likelyCause names what most often leads to such a state.
 func likelyCause(end End, mem *guestmem.Memory, r *kvm.Regs, s *kvm.Sregs, rip walk, code []byte) string {
@@ -132,10 +144,16 @@ func likelyCause(end End, mem *guestmem.Memory, r *kvm.Regs, s *kvm.Sregs, rip w
 		return "rip is not mapped: a jump to a wild address, or page tables that were overwritten"
 	case !mem.Contains(rip.Phys, 1):
 		return "rip is outside RAM: the kernel was loaded or relocated beyond the guest's memory"
-	case s.CR0&cr0PE != 0 && s.IDT.Limit < 8*gateSize:
+	case s.CR0&cr0PE != 0 && s.IDT.Limit == 0 && len(code) > 0 && code[0] == int3:
+		return "the guest emptied the interrupt table and faulted on purpose, as Linux does to reset the machine (reboot=t)"
+	case s.CR0&cr0PE != 0 && uint64(s.IDT.Limit) < 8*gateSize(s):
 		return "a fault before the kernel had an interrupt table: an early crash, often a processor feature that is missing or too little memory"
 	}
-	if sp := walkPages(mem, s, r.RSP); s.CR0&cr0PG != 0 && sp.Err != nil {
+	stack := r.RSP
+	if s.CS.L == 0 {
+		stack += s.SS.Base
+	}
+	if sp := walkPages(mem, s, stack); s.CR0&cr0PG != 0 && sp.Err != nil {
 		return "the stack is not mapped (a stack overflow, or a wild stack pointer), so that no fault could be delivered"
 	}
 	if gate := walkPages(mem, s, s.IDT.Base); gate.Err != nil {
@@ -154,13 +172,13 @@ func isReset(r *kvm.Regs, s *kvm.Sregs) bool {
 	return s.CR0&cr0PE == 0 && s.CS.Selector == 0xf000 && r.RIP == 0xfff0
 }
 
-// pageFaultVector is #PF (SDM 3A table 7-1).
+// pageFaultVector is #PF (SDM 3A table 6-1).
 const pageFaultVector = 14
 
 // pageFaultGateAbsent reports whether the gate of page faults can be read and
 // is not present.
 func pageFaultGateAbsent(mem *guestmem.Memory, s *kvm.Sregs) bool {
-	w := walkPages(mem, s, s.IDT.Base+pageFaultVector*gateSize)
+	w := walkPages(mem, s, s.IDT.Base+pageFaultVector*gateSize(s))
 	var gate [8]byte
 	if w.Err != nil {
 		return false

@@ -7,7 +7,7 @@ import (
 // Where things lie in guest-physical memory. Package boot has the picture of
 // what it puts below 640 KiB; this is the rest:
 //
-//	512 GiB ┌─────────────────────────────┐
+//	513 GiB ┌─────────────────────────────┐
 //	        │ RAM above 3 GiB             │
 //	  4 GiB ├─────────────────────────────┤
 //	        │ BIOS flash on a PC: nothing │

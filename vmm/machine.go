@@ -106,7 +106,6 @@ func New(c Config) (_ *Machine, err error) {
 
 // load puts kernel, initrd, command line and ACPI tables into memory.
 func (m *Machine) load() (err error) {
-	defer m.timeline.add(Event{Name: EventLoaded})
 	rsdp, err := m.writeFirmware()
 	if err != nil {
 		return err
@@ -123,14 +122,17 @@ func (m *Machine) load() (err error) {
 		RSDP:     rsdp,
 		CacheDir: m.config.CacheDir,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	m.timeline.add(Event{Name: EventLoaded})
+	return nil
 }
 
 // create makes the VM and its vCPUs. Memory slots come before the interrupt
 // controllers: the other order costs 7.5 ms a slot on a Linux 6.18 host, where
 // the irqchip's routing makes each slot wait for an SRCU grace period.
 func (m *Machine) create() (err error) {
-	defer m.timeline.add(Event{Name: EventVMCreated})
 	if m.system, err = kvm.Open(); err != nil {
 		return err
 	}
@@ -178,6 +180,7 @@ func (m *Machine) create() (err error) {
 		m.cpus = append(m.cpus, cpu)
 		m.counters = append(m.counters, cpu.counters)
 	}
+	m.timeline.add(Event{Name: EventVMCreated})
 	return nil
 }
 
@@ -190,8 +193,7 @@ func (m *Machine) end(o Outcome, err error) {
 		m.timeline.add(Event{Name: EventEnd, Exits: exitsSoFar(m.counters)})
 		close(m.ended)
 		for _, c := range m.cpus {
-			// A vCPU that cannot be kicked was closed, or never ran.
-			_ = c.fd.Kick()
+			_ = c.fd.Kick() // a closed vCPU, or one that never ran, needs none
 		}
 	})
 }
@@ -217,7 +219,9 @@ func (m *Machine) Run(ctx context.Context) (Outcome, error) {
 	}
 	threads.Wait()
 	m.end(Outcome{End: EndFailure}, errors.New("vmm: every vCPU stopped without a reason")) // no effect if there was one
-	finishConsole()
+	if err := finishConsole(); err != nil && m.err == nil && m.outcome.End != EndStopped {
+		m.outcome.End, m.outcome.Detail, m.err = EndFailure, err.Error(), err
+	}
 	return m.outcome, m.err
 }
 

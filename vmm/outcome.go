@@ -9,7 +9,7 @@ const (
 	EndPoweredOff    End = "powered-off"        // ACPI S5
 	EndRebooted      End = "rebooted"           // reset register or keyboard controller; whoever wants it again makes a new Machine
 	EndPanicked      End = "panicked"           // the guest's kernel said so through pvpanic
-	EndTripleFault   End = "triple-fault"       // a vCPU shut down: SDM 3A §7.15, Interrupt 8
+	EndTripleFault   End = "triple-fault"       // a vCPU shut down: SDM 3A §6.15, interrupt 8
 	EndInternalError End = "kvm-internal-error" // KVM could not go on: kvm-api KVM_EXIT_INTERNAL_ERROR
 	EndStopped       End = "stopped"            // the user, or a signal, asked for it
 	EndFailure       End = "vmm-failure"        // the host or the monitor failed

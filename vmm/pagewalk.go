@@ -11,13 +11,12 @@ import (
 // Control register and EFER bits that say how addresses are translated
 // (SDM 3A §4.1.1).
 const (
-	cr0PE    = 1 << 0
-	cr0PG    = 1 << 31
-	cr4PSE   = 1 << 4
-	cr4PAE   = 1 << 5
-	cr4LA57  = 1 << 12
-	eferLME  = 1 << 8
-	rflagsVM = 1 << 17
+	cr0PE   = 1 << 0
+	cr0PG   = 1 << 31
+	cr4PSE  = 1 << 4
+	cr4PAE  = 1 << 5
+	cr4LA57 = 1 << 12
+	eferLME = 1 << 8
 )
 
 // Bits of a paging-structure entry (SDM 3A §4.5, tables 4-15 to 4-20).

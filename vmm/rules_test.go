@@ -28,7 +28,7 @@ const module = "microvm"
 //	cmd -> vmm -> {boot, devices} -> kvm -> kvm/guestmem
 var mayImport = map[string][]string{
 	"cmd/vmm":      {"vmm", "boot", "devices", "kvm", "kvm/guestmem", "guestinit"},
-	"cmd/kvmhost":  {"boot"},
+	"cmd/kvmhost":  {"boot", "kvm"},
 	"vmm":          {"boot", "devices", "kvm", "kvm/guestmem"},
 	"boot":         {"kvm", "kvm/guestmem"},
 	"devices":      {"kvm/guestmem"},

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// maxEvents bounds the timeline: a guest can write its mark as often as it
+// maxMarks bounds the timeline: a guest can write its mark as often as it
 // likes.
-const maxEvents = 1024
+const maxMarks = 1024
 
-// The points of the timeline that every start has, in their order.
+// The points of the timeline. The first two have no order: they are reached at
+// the same time.
 const (
 	EventVMCreated = "VM created"    // KVM_CREATE_VM, irqchip and vCPUs
-	EventLoaded    = "kernel loaded" // kernel, initrd, tables and registers are in place
+	EventLoaded    = "kernel loaded" // kernel, initrd and tables are in memory
 	EventFirstRun  = "first KVM_RUN"
 	EventMark      = "guest mark"
 	EventEnd       = "guest ended"
@@ -24,15 +25,19 @@ type timeline struct {
 	start time.Time
 	hook  func(Event) // Trace.Event, or nil
 
-	mu     sync.Mutex
-	events []Event // guarded by mu
+	mu     sync.Mutex // guards what follows
+	events []Event    // in order of time
+	marks  int        // EventMark among them
 }
 
 // add puts e on the timeline, now.
 func (t *timeline) add(e Event) {
-	e.At = time.Since(t.start)
 	t.mu.Lock()
-	if len(t.events) < maxEvents {
+	e.At = time.Since(t.start)
+	if e.Name == EventMark {
+		t.marks++
+	}
+	if e.Name != EventMark || t.marks <= maxMarks {
 		t.events = append(t.events, e)
 	}
 	t.mu.Unlock()

@@ -111,15 +111,23 @@ func (c *vcpu) answer(exit kvm.Exit) bool {
 	case *kvm.InterruptedExit:
 		// A kick without an end: nothing asked for it, go on.
 	case *kvm.ShutdownExit:
-		c.dies(EndTripleFault, "a fault while handling a double fault")
+		c.dies(EndTripleFault, "a fault while handling a double fault", "")
 	case *kvm.InternalErrorExit:
-		c.dies(EndInternalError, e.String())
+		cause := ""
+		if e.Suberror != kvm.InternalErrorEmulation {
+			cause = "KVM failed in what it did for the guest, and not with its code"
+		}
+		c.dies(EndInternalError, e.String(), cause)
 	case *kvm.FailEntryExit:
-		c.dies(EndInternalError, e.String())
+		c.dies(EndInternalError, e.String(), "the processor refused the registers that the guest was to run with")
+	case *kvm.MemoryFaultExit:
+		// The memory may be a file that was truncated. Reading it for a
+		// diagnosis would end the monitor as well.
+		c.m.fail(c.runError(fmt.Errorf("%v: %w", e, syscall.EFAULT)))
 	case *kvm.SystemEventExit:
 		return c.systemEvent(e)
 	default:
-		c.dies(EndInternalError, "unexpected "+exit.Reason().String())
+		c.dies(EndInternalError, fmt.Sprintf("unexpected %v", e), causeUnknownExit)
 	}
 	select {
 	case <-c.m.ended:
@@ -128,6 +136,10 @@ func (c *vcpu) answer(exit kvm.Exit) bool {
 		return true
 	}
 }
+
+// causeUnknownExit is why a guest cannot go on after an exit that answer does not
+// know.
+const causeUnknownExit = "this host's KVM asks for something that this monitor does not know"
 
 // systemEvent ends the guest as KVM says it wants to (kvm-api
 // KVM_EXIT_SYSTEM_EVENT).
@@ -140,7 +152,7 @@ func (c *vcpu) systemEvent(e *kvm.SystemEventExit) bool {
 	case kvm.SystemEventCrash:
 		c.m.end(Outcome{End: EndPanicked, Detail: "KVM_SYSTEM_EVENT_CRASH"}, nil)
 	default:
-		c.dies(EndInternalError, fmt.Sprintf("system event of unknown type %d", e.Type))
+		c.dies(EndInternalError, fmt.Sprintf("system event of unknown type %d", e.Type), causeUnknownExit)
 	}
 	return false
 }

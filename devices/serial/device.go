@@ -63,7 +63,7 @@ type UART struct {
 	canRecv sync.Cond // rx is empty, or RTS or the depth of rx changed: Input waits
 
 	pending  []byte    // sent by the guest, not yet taken by Run
-	writing  bool      // Run has a batch in its hands
+	writing  int       // bytes of the batch that Run has in its hands
 	canWrite sync.Cond // pending is no longer empty, or err: Run waits
 	drained  sync.Cond // pending is empty and writing false, or err: Drain waits
 

@@ -71,8 +71,8 @@ func (u *UART) Run(ctx context.Context) error {
 			return u.err
 		}
 		batch = u.take(batch)
-		_, err := u.out.Write(batch)
-		u.written(len(batch), err)
+		n, err := u.out.Write(batch)
+		u.written(n, len(batch)-n, err)
 	}
 }
 
@@ -101,7 +101,7 @@ func (u *UART) take(old []byte) []byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	batch := u.pending
-	u.writing = true
+	u.writing = len(batch)
 	u.setPending(old[:0])
 	u.update()
 	return batch
@@ -116,22 +116,26 @@ func (u *UART) setPending(empty []byte) {
 	u.pending = empty
 }
 
-// written records that Run has written a batch of n bytes, or failed to.
-func (u *UART) written(n int, err error) {
+// written records that Run has written n bytes of a batch, and with an error
+// not the rest of it.
+func (u *UART) written(n, rest int, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.writing = false
+	u.writing = 0
+	u.counts.Out += uint64(n)
 	if err != nil {
-		u.counts.Lost += uint64(n)
+		u.counts.Lost += uint64(rest)
 		u.fail(fmt.Errorf("%s: output: %w", u.name, err))
 		u.update()
 		return
 	}
-	u.counts.Out += uint64(n)
 	if len(u.pending) == 0 {
 		u.drained.Broadcast()
 	}
 }
+
+// unsent is how many of the guest's bytes are not written yet.
+func (u *UART) unsent() int { return len(u.pending) + u.writing }
 
 // Drain waits until Run has written all that the guest has sent. It is for the
 // end of a guest, and Run must still be running. It returns why not all of it
@@ -144,11 +148,11 @@ func (u *UART) Drain(ctx context.Context) error {
 	})()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for (len(u.pending) > 0 || u.writing) && u.err == nil && ctx.Err() == nil {
+	for u.unsent() > 0 && u.err == nil && ctx.Err() == nil {
 		u.drained.Wait()
 	}
-	if u.err != nil || (len(u.pending) == 0 && !u.writing) {
+	if u.err != nil || u.unsent() == 0 {
 		return u.err
 	}
-	return fmt.Errorf("%s: %d bytes of output not taken: %w", u.name, len(u.pending), ctx.Err())
+	return fmt.Errorf("%s: %d bytes of output not taken: %w", u.name, u.unsent(), ctx.Err())
 }
