@@ -63,10 +63,8 @@ func Guard(pipe, tty *os.File) {
 	if _, err := pipe.Read(make([]byte, 1)); err != io.EOF {
 		return // dismissed
 	}
-	fd := int(tty.Fd())
-	if now, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil && *now == m.Raw {
-		// If it fails the terminal is gone. If it is not as we left it,
-		// the shell has taken it already.
+	if fd := int(tty.Fd()); m.stillRaw(fd) {
+		// If it fails the terminal is gone.
 		_ = unix.IoctlSetTermios(fd, unix.TCSETS, &m.Saved)
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/creack/pty"
@@ -27,6 +29,10 @@ func TestMain(m *testing.M) {
 		Guard(os.Stdin, os.Stdout)
 		return
 	}
+	if role == "background" {
+		inBackground()
+		return
+	}
 	raw, err := MakeRaw(os.Stdin, []string{os.Args[0], "guard"})
 	if err != nil {
 		panic(err)
@@ -41,6 +47,41 @@ func TestMain(m *testing.M) {
 	case "kill":
 		unix.Kill(os.Getpid(), unix.SIGKILL)
 	}
+}
+
+// inBackground is a process that leads a session on its terminal and is put in
+// the background. It writes to standard error what is not as it should be.
+func inBackground() {
+	complain := func(ok bool, what string) {
+		if !ok {
+			fmt.Fprintln(os.Stderr, what)
+		}
+	}
+	tty := int(os.Stdin.Fd())
+	before, err := unix.IoctlGetTermios(tty, unix.TCGETS)
+	complain(err == nil, "no modes")
+	is := func(want *unix.Termios) bool {
+		now, err := unix.IoctlGetTermios(tty, unix.TCGETS)
+		return err == nil && *now == *want
+	}
+	left, err := MakeRaw(os.Stdin, nil)
+	complain(err == nil, "the first MakeRaw failed")
+	taken := &Raw{fd: tty, modes: left.modes}
+
+	other := exec.Command("sleep", "60")
+	other.SysProcAttr = &syscall.SysProcAttr{Foreground: true, Ctty: tty}
+	complain(other.Start() == nil, "no process for the foreground")
+	defer other.Wait()
+	defer other.Process.Kill()
+
+	complain(left.Restore() == nil && is(before), "Restore did not mend raw modes that are still there")
+	theirs := *before
+	theirs.Lflag &^= unix.ECHO
+	complain(unix.IoctlSetTermios(tty, unix.TCSETS, &theirs) == nil, "SIGTTOU is not ignored")
+	complain(taken.Again() == nil && is(&theirs), "Again took another's terminal")
+	complain(taken.Restore() == nil && is(&theirs), "Restore changed another's terminal")
+	_, err = MakeRaw(os.Stdin, nil)
+	complain(errors.Is(err, errBackground) && is(&theirs), "MakeRaw took another's terminal")
 }
 
 func termios(t *testing.T, f *os.File) unix.Termios {
@@ -116,6 +157,19 @@ func TestRestoredWhateverHappens(t *testing.T) {
 				t.Error("the terminal is not as it was")
 			}
 		})
+	}
+}
+
+func TestBackground(t *testing.T) {
+	_, tty := openPTY(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleVariable+"=background", "GORACE=atexit_sleep_ms=0")
+	cmd.Stdin, cmd.Stdout = tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	var problems strings.Builder
+	cmd.Stderr = &problems
+	if err := cmd.Run(); err != nil || problems.String() != "" {
+		t.Errorf("%v:\n%s", err, &problems)
 	}
 }
 
