@@ -469,6 +469,13 @@ func TestTerminalWithOutputToFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer master.Close()
+	if err := pty.Setsize(master, &pty.Winsize{Cols: 120, Rows: 40}); err != nil {
+		t.Fatal(err)
+	}
+	config := program(t, "config", "boot", "--kernel", kernelFile(t))
+	config.Stdin = tty
+	wants(t, "configuration", run(t, config).stdout, `"columns":120`, `"rows":40`, `"terminal":true`)
+
 	cmd := program(t, "hangs", "boot", "--kernel", kernelFile(t), "--console-output", file)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	if err := cmd.Start(); err != nil {

@@ -22,6 +22,7 @@ type console struct {
 
 	// Of a terminal:
 	keyboard *terminal.Keyboard
+	shown    bool                         // what the guest writes goes to a terminal too
 	raw      atomic.Pointer[terminal.Raw] // nil until it is raw
 	detached atomic.Bool
 	messages *terminal.Messages
@@ -78,9 +79,11 @@ func (a *app) openConsole(inputPath string, output *os.File) (_ *console, err er
 	if inputPath == "" && terminal.IsTerminal(con.input) {
 		con.keyboard = terminal.NewKeyboard()
 		con.In = con.keyboard
-		if con.Terminal = terminal.IsTerminal(output); con.Terminal {
-			con.Columns, con.Rows = terminal.Size(output)
-		}
+		// Raw keys want a guest that edits lines and echoes, wherever
+		// its output goes.
+		con.Terminal = true
+		con.Columns, con.Rows = terminal.Size(con.input)
+		con.shown = terminal.IsTerminal(output)
 	}
 	return con, nil
 }
@@ -133,7 +136,7 @@ func (c *console) detach() {
 		// Most likely the terminal is gone, and so is who would read this.
 		fmt.Fprintf(c.messages, "vmm: %v\n", err)
 	}
-	if c.Terminal && c.last.midLine() {
+	if c.shown && c.last.midLine() {
 		// What comes next is ours, or the shell's prompt.
 		io.WriteString(c.messages, "\n")
 	}
