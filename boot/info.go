@@ -27,6 +27,10 @@ type Info struct {
 	CmdlineLimit uint32  `json:"cmdline_limit"` // in bytes, without the NUL
 	MemoryNeeded uint64  `json:"memory_needed"` // in bytes, for entry Auto, without initrd and what the kernel allocates
 	Config       string  `json:"config,omitempty"`
+
+	// Refusal is Load's error if it refuses the image with EntryAuto however
+	// much memory there is, "" if it does not.
+	Refusal string `json:"refusal,omitempty"`
 }
 
 // BzImageInfo is what a bzImage's setup header says.
@@ -89,6 +93,7 @@ func (k *Kernel) Info() (*Info, error) {
 	}
 	if img != nil {
 		info.ELF = describeELF(img)
+		info.refuse(k, img.check(info.Auto))
 		config, err := findConfig(data, img)
 		if err != nil {
 			return nil, fmt.Errorf("kernel %s: its configuration: %w", k.path, err)
@@ -99,6 +104,15 @@ func (k *Kernel) Info() (*Info, error) {
 	info.Entries = k.entries(img)
 	info.MemoryNeeded = k.memoryNeeded(info.Auto, img)
 	return info, nil
+}
+
+// refuse notes why Load refuses k, if err says so; the first reason is the one
+// that Load gives. A kernel that decompresses itself is taken as it is.
+func (info *Info) refuse(k *Kernel, err error) {
+	decompressor := info.Auto == EntryLinux64 || info.Auto == EntryLinux32
+	if err != nil && !decompressor && info.Refusal == "" {
+		info.Refusal = fmt.Sprintf("kernel %s: %v", k.path, err)
+	}
 }
 
 // arch names the processor that the kernel is for.
@@ -135,6 +149,7 @@ func (info *Info) describeBzImage(k *Kernel) (*source, error) {
 	default:
 		b.Checksum = "none or wrong"
 	}
+	info.refuse(k, k.checkSum(image))
 	if size == 0 {
 		info.ELFProblem = "the header names no payload"
 		return nil, nil
@@ -145,6 +160,7 @@ func (info *Info) describeBzImage(k *Kernel) (*source, error) {
 	s, err := k.unpack(image[offset:][:size])
 	if err != nil {
 		info.ELFProblem = err.Error()
+		info.refuse(k, err)
 		return nil, nil
 	}
 	b.UncompressedSize = s.size

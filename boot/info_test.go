@@ -68,7 +68,7 @@ func TestInfoOfAnUnknownPayload(t *testing.T) {
 	}
 	z.header.PayloadLength = 0
 	info, err = open(t, z.image(t)).Info()
-	if err != nil || info.ELFProblem == "" || info.Auto != EntryLinux32 {
+	if err != nil || info.ELFProblem == "" || info.Auto != EntryLinux32 || info.Refusal != "" {
 		t.Errorf("%+v, %v", info, err)
 	}
 }
@@ -92,8 +92,8 @@ func TestChecksumInfo(t *testing.T) {
 		z := linuxBz(gzipped(t, linuxELF().image(t)))
 		z.noSum, z.version = tt.noSum, tt.version
 		info, err := open(t, z.image(t)).Info()
-		if err != nil || info.BzImage.Checksum != tt.want {
-			t.Errorf("%+v: %+v, %v", tt, info.BzImage, err)
+		if err != nil || info.BzImage.Checksum != tt.want || (info.Refusal != "") != (tt.want == "wrong") {
+			t.Errorf("%+v: %+v, refusal %q, %v", tt, info.BzImage, info.Refusal, err)
 		}
 	}
 }

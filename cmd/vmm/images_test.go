@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"microvm/boot"
+	"microvm/kvm/guestmem"
 	"microvm/vmm"
 )
 
@@ -79,6 +80,39 @@ func TestWrongKernels(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Of a kernel that is damaged inside, inspect tells what it can, and then fails
+// as boot does.
+func TestInspectOfADamagedKernel(t *testing.T) {
+	image := bzImage(map[int]byte{
+		0x232: 0x20, // kernel_alignment: 2 MiB
+		0x24d: 0x01, // payload_length: 256, of no known compression
+		0x25a: 0x40, // pref_address: 4 MiB
+		0x262: 0x20, // init_size: 2 MiB
+	})
+	path := filepath.Join(t.TempDir(), "damaged")
+	if err := os.WriteFile(path, image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k, err := boot.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	_, err = boot.Load(guestmem.NewHeap(guestmem.Range{Size: 8 << 20}), boot.Config{Kernel: k})
+	if err == nil {
+		t.Fatal("boot.Load takes it")
+	}
+	for what, args := range map[string][]string{
+		"payload        cannot be used": {"inspect", path}, `"elf_problem"`: {"inspect", "--json", path}, "": {"inspect", "--config", path},
+	} {
+		got := run(t, program(t, "", args...))
+		if got.status != vmm.StatusFailure || got.stderr != "vmm inspect: "+err.Error()+"\n" {
+			t.Errorf("%q: status %d, %q; want %d and %q", args, got.status, got.stderr, vmm.StatusFailure, err)
+		}
+		wants(t, "inspect", got.stdout, what)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,7 +14,9 @@ var inspectCommand = &command{
 	name:    "inspect",
 	summary: "tell about a kernel image, and what it needs",
 	usage:   "inspect KERNEL [--json | --config]",
-	about: `Reads and decompresses the whole image, and refuses what vmm boot would refuse.
+	about: `Reads and decompresses the whole image. Of one that vmm boot would refuse it
+tells what can be told, and then fails with the same message; whether a guest has
+memory enough is another matter.
 
 --config prints the configuration that the kernel was built with, if the image
 carries it (CONFIG_IKCONFIG; Debian's kernels do not).`,
@@ -56,14 +59,17 @@ func (a *app) inspect(path string, asJSON, config bool) error {
 	}
 	switch {
 	case asJSON:
-		return writeJSON(a.stdout, info)
+		err = writeJSON(a.stdout, info)
 	case !config:
 		_, err = io.WriteString(a.stdout, infoText(info))
-		return err
-	case info.Config == "":
+	case info.Config == "" && info.Refusal == "":
 		return fmt.Errorf("%s does not carry its configuration (CONFIG_IKCONFIG was off); a distribution has it beside the image, such as /boot/config-*", path)
+	default:
+		_, err = io.WriteString(a.stdout, info.Config)
 	}
-	_, err = io.WriteString(a.stdout, info.Config)
+	if err == nil && info.Refusal != "" {
+		return errors.New(info.Refusal)
+	}
 	return err
 }
 
