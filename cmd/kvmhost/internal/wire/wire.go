@@ -1,11 +1,12 @@
 // Package wire is what kvmhost and the process 1 of its throw-away host say
 // to each other, over four virtio-serial ports:
 //
-//	kvmhost                                          process 1
-//X
-//	  ─── stdin:   chunks, end ──────────────────────▶   ──▶ command's stdin
-//	  ◀── stdout:  chunks, end ───────────────────────   ◀── command's stdout
-//	  ◀── stderr:  chunks, end ───────────────────────   ◀── command's stderr
+//	kvmhost                                                process 1
+//	  ◀── control: Ready, Pong, Mark, Started, Exit, Fail ──
+//	  ─── control: Run, Ping, Signal, Resize, Closed ──────▶
+//	  ─── stdin:   chunks, end ────────────────────────────▶   ──▶ command's stdin
+//	  ◀── stdout:  chunks, end ─────────────────────────────   ◀── command's stdout
+//	  ◀── stderr:  chunks, end ─────────────────────────────   ◀── command's stderr
 //
 // A port of its own for each stream gives each its own back-pressure: a
 // command that does not read its input holds up no signal, and a full pipe
