@@ -31,10 +31,9 @@
 // port 0x61 are KVM's own.
 package devices
 
-import "fmt"
-
-// A Device is a block of registers on a bus. Accesses are of 1, 2, 4 or 8
-// bytes, little-endian, and lie wholly inside the block; off counts from the
+// A Device is a block of registers on a bus. Accesses are of 1, 2 or 4 bytes by
+// a port and of 1 to 8 by memory, where KVM cuts an access in two that crosses a
+// page. They are little-endian and lie wholly inside the block; off counts from the
 // block's start. Both methods are called from vCPU threads, several at once,
 // and must not block on anything that a guest or a user can hold up.
 //
@@ -57,21 +56,3 @@ type Line interface {
 	// rises.
 	Set(high bool) error
 }
-
-// A GuestError says that the guest broke a rule of a specification. It is the
-// answer to anything that guest bytes cause; a fault of the host or of ours is
-// never one.
-type GuestError struct {
-	Rule   string // the specification and section, such as "virtio-v1.2 §2.7.5.2"
-	Detail string // what the guest did
-	Err    error  // the cause underneath, or nil
-}
-
-func (e *GuestError) Error() string {
-	if e.Err != nil {
-		return fmt.Sprintf("guest broke %s: %s: %v", e.Rule, e.Detail, e.Err)
-	}
-	return fmt.Sprintf("guest broke %s: %s", e.Rule, e.Detail)
-}
-
-func (e *GuestError) Unwrap() error { return e.Err }

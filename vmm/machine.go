@@ -16,8 +16,8 @@
 //
 // # Locks
 //
-// Devices have their own locks and call back without holding them. Nothing
-// here is held while a vCPU is in KVM_RUN or a device at work.
+// Devices have their own locks; they hold them when they set an interrupt line,
+// and never when they end the machine. Nothing here is held while a vCPU is in KVM_RUN or a device at work.
 package vmm
 
 import (
@@ -225,8 +225,9 @@ func (m *Machine) Run(ctx context.Context) (Outcome, error) {
 	return m.outcome, m.err
 }
 
-// Stats returns what the machine has done so far. It may be called while it
-// runs.
+// Stats returns what the machine has done so far. Before and after Run it
+// returns at once; meanwhile KVM answers for a vCPU that is in the guest only
+// after its next exit.
 func (m *Machine) Stats() Stats {
 	s := Stats{
 		Timeline: m.timeline.all(),

@@ -5,8 +5,10 @@ import (
 )
 
 // A Trace is a set of hooks into a running machine; any may be nil. They are
-// called on the vCPU's thread, in the middle of an exit, so what they take the
-// guest waits for. They must not keep what they are given.
+// called from any of its goroutines, several at once, and mostly on a vCPU's
+// thread in the middle of an exit, so what they take the guest waits for. They
+// must not keep what they are given, nor call the machine: a device may hold its
+// lock.
 type Trace struct {
 	// Exit is called for each exit before it is handled.
 	Exit func(cpu int, e kvm.Exit)
