@@ -2,8 +2,6 @@ package devices_test
 
 import (
 	"bytes"
-	"errors"
-	"io/fs"
 	"math"
 	"strings"
 	"testing"
@@ -145,16 +143,5 @@ func TestBusAll(t *testing.T) {
 	})
 	if got := blocks(bus); got != "a z " {
 		t.Errorf("devices in order: %s", got)
-	}
-}
-
-func TestGuestError(t *testing.T) {
-	e := &devices.GuestError{Rule: "virtio-v1.2 §2.7.5", Detail: "descriptor 7 of 4"}
-	if got := e.Error(); got != "guest broke virtio-v1.2 §2.7.5: descriptor 7 of 4" {
-		t.Errorf("error is %q", got)
-	}
-	e.Err = fs.ErrNotExist
-	if !errors.Is(e, fs.ErrNotExist) || !strings.HasSuffix(e.Error(), ": file does not exist") {
-		t.Errorf("error is %q, and lacks its cause", e)
 	}
 }

@@ -1,6 +1,5 @@
 // Package devices is what every emulated device shares: the shape of a device
-// and of its interrupt line, the bus that finds the device at an address, and
-// the error for a guest that breaks a rule.
+// and of its interrupt line, and the bus that finds the device at an address.
 //
 // A device knows neither KVM nor its own address. It sees offsets into its
 // register block and, where it has one, an interrupt line; the machine decides
