@@ -34,10 +34,13 @@ const (
 	// far more than a host takes that has all its processors in guests.
 	// They are counted and not timed because kvmhost may be stopped, too.
 	maxUnanswered = 120
+	// deafAfter is how many open questions mean that a host hears no signal
+	// either, so that it ends kvmhost.
+	deafAfter = 10
 )
 
 // forwarded are the signals that are passed on to the command. While there is
-// no command yet they end kvmhost.
+// no command yet, or the host does not answer, they end kvmhost.
 var forwarded = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
 
 // A session is kvmhost's side of the conversation with the throw-away host
@@ -179,7 +182,7 @@ func (s *session) onSignal(number syscall.Signal) error {
 			return nil
 		}
 		return s.send(wire.Message{Kind: wire.Resize, Size: terminalSize()})
-	case !s.started:
+	case !s.started || s.unanswered >= deafAfter:
 		s.end(command.StatusSignal + int(number))
 		return nil
 	}

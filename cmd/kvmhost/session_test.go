@@ -4,8 +4,34 @@ import (
 	"bytes"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"microvm/cmd/kvmhost/internal/command"
 	"microvm/cmd/kvmhost/internal/wire"
 )
+
+// A signal is the command's, and kvmhost's own if the host would not pass it on.
+func TestSignalToDeafHost(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		started    bool
+		unanswered int
+		ended      bool
+	}{
+		{"no command yet", false, 0, true},
+		{"the command runs", true, deafAfter - 1, false},
+		{"the host does not answer", true, deafAfter, true},
+	} {
+		var port bytes.Buffer
+		s := &session{control: wire.NewConn(&port), started: tt.started, unanswered: tt.unanswered}
+		if err := s.onSignal(unix.SIGTERM); err != nil || s.ended != tt.ended || s.ended == (port.Len() > 0) {
+			t.Errorf("%s: %v, ended %t, %d bytes sent", tt.name, err, s.ended, port.Len())
+		}
+		if tt.ended && s.status != command.StatusSignal+int(unix.SIGTERM) {
+			t.Errorf("%s: status %d", tt.name, s.status)
+		}
+	}
+}
 
 // A host that leaves too many questions open hangs; one answer is enough to
 // have it live.
