@@ -19,10 +19,12 @@
 //
 // The command has its caller's user and groups, environment, working
 // directory and standard streams, a pseudo-terminal where the caller has a
-// terminal, the caller's signals, and every file under its own name. What it
-// writes in a shared directory comes back; everything else is gone with the
-// throw-away host, which ends when the command does, along with whatever the
-// command left running. There is no network but the loopback interface.
+// terminal, the caller's signals, and every file under its own name, but for
+// /proc, /sys, /dev and /run: those are the throw-away host's own, /dev/shm and
+// /run empty. What it writes in a shared directory comes back; everything else
+// is gone with the throw-away host, which ends when the command does, along
+// with whatever the command left running. There is no network but the loopback
+// interface.
 //
 // The shares have the limits of QEMU's 9p server: no Unix sockets and FIFOs can
 // be made there, a file that is open and removed cannot be truncated, flock(2)

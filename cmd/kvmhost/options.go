@@ -31,9 +31,10 @@ const usage = `Usage: kvmhost [flags] [--] COMMAND [ARGUMENT...]
 
 Runs COMMAND where KVM is real. On a host whose processor has VMX or SVM that
 is right here. Elsewhere it is a throw-away host that QEMU emulates: there the
-command sees this host's files under the same names, but what it writes is
-gone afterwards, except in the shared directories: the checkout (or Go module)
-around the working directory, or else the working directory itself.
+command sees this host's files under the same names, but for /proc, /sys, /dev
+and /run, which are the throw-away host's own (/dev/shm and /run are empty). What
+it writes is gone afterwards, except in the shared directories: the checkout (or
+Go module) around the working directory, or else the working directory itself.
 
 Standard streams, terminal, environment, working directory and exit status are
 COMMAND's own. Exit statuses of kvmhost itself: 2 for a wrong command line,
