@@ -425,7 +425,7 @@ func TestVerify(t *testing.T) {
 
 func TestPrune(t *testing.T) {
 	c, entries := fillCache(t, 4)
-	if err := c.Prune(2*entries[0].Size + 1); err != nil {
+	if err := c.prune(2*entries[0].Size+1, contentHash{}); err != nil {
 		t.Fatal(err)
 	}
 	left, err := c.Entries()
@@ -485,7 +485,7 @@ func TestLinksAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Prune(maxCacheSize); err != nil {
+	if err := c.prune(maxCacheSize, contentHash{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(c.links()); n != maxImages {

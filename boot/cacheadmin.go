@@ -174,12 +174,9 @@ func (c *Cache) Clear() error {
 	return errors.Join(append(errs, c.sweep())...)
 }
 
-// Prune removes the kernels that were not used for the longest time, until
-// those left have at most max bytes together, and what interrupted starts left
-// behind.
-func (c *Cache) Prune(max uint64) error { return c.prune(max, contentHash{}) }
-
-// prune is Prune, and never removes the kernel keep.
+// prune removes the kernels that were not used for the longest time, but never
+// the kernel keep, until those left have at most max bytes together, and what
+// interrupted starts left behind.
 func (c *Cache) prune(max uint64, keep contentHash) error {
 	entries, err := c.Entries()
 	if err != nil {

@@ -33,12 +33,6 @@ const (
 // Entries are all values of Entry.
 var Entries = []Entry{EntryAuto, EntryELF, EntryPVH, EntryLinux64, EntryLinux32}
 
-// ParseEntry returns the Entry of the given name.
-func ParseEntry(s string) (Entry, error) {
-	var e Entry
-	return e, e.Set(s)
-}
-
 // String returns e's name. With Set and Type it makes an Entry a flag's value
 // (pflag.Value).
 func (e Entry) String() string {

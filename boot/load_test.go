@@ -455,11 +455,13 @@ func TestTooManyReserved(t *testing.T) {
 
 func TestEntryAsFlag(t *testing.T) {
 	for _, e := range Entries {
-		if got, err := ParseEntry(e.String()); got != e || err != nil {
-			t.Errorf("ParseEntry(%q) = %q, %v", e, got, err)
+		var got Entry
+		if err := got.Set(e.String()); got != e || err != nil {
+			t.Errorf("Set(%q) makes it %q, %v", e, got, err)
 		}
 	}
-	if _, err := ParseEntry("bios"); err == nil || !strings.Contains(err.Error(), "linux64") {
+	var none Entry
+	if err := none.Set("bios"); err == nil || !strings.Contains(err.Error(), "linux64") {
 		t.Errorf("error %v does not say what there is", err)
 	}
 	if s := Entry("").String(); s != "auto" {

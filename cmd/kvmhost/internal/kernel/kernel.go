@@ -22,7 +22,6 @@ const Install = "apt-get install linux-image-amd64"
 // A Kernel is a kernel image and the directory of its modules.
 type Kernel struct {
 	Image   string // a file that boot.Open takes
-	Version string // as uname -r has it
 	Modules *Modules
 }
 
@@ -37,7 +36,7 @@ func Find(root string) (*Kernel, error) {
 	var refused []error
 	for _, image := range images {
 		version := strings.TrimPrefix(filepath.Base(image), "vmlinuz-")
-		k, err := open(image, version, filepath.Join(root, "lib/modules", version))
+		k, err := open(image, filepath.Join(root, "lib/modules", version))
 		if err == nil {
 			return k, nil
 		}
@@ -67,14 +66,14 @@ func Open(image, modules string) (*Kernel, error) {
 		}
 		modules = filepath.Join("/lib/modules", version)
 	}
-	found, err := open(image, version, modules)
+	found, err := open(image, modules)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", image, err)
 	}
 	return found, nil
 }
 
-func open(image, version, modules string) (*Kernel, error) {
+func open(image, modules string) (*Kernel, error) {
 	f, err := os.Open(image)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("may be read by root only; to change that: chmod a+r %s", image)
@@ -89,7 +88,7 @@ func open(image, version, modules string) (*Kernel, error) {
 	if _, err := m.Order(); err != nil {
 		return nil, err
 	}
-	return &Kernel{Image: image, Version: version, Modules: m}, nil
+	return &Kernel{Image: image, Modules: m}, nil
 }
 
 // compareVersions orders names as people number them: "6.1.0-56" after
