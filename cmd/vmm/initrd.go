@@ -118,7 +118,7 @@ func (a *app) buildInitrd(f *flags, o *initrdOptions, args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	result, err := initramfs.Build(ctx, b)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return errors.New("stopped by a signal; nothing was written")
 	}
 	if err != nil {
