@@ -22,17 +22,23 @@ const (
 
 var traceKinds = []string{traceExits, traceBus, traceIRQ, traceEvents}
 
-// traceBuffer is how much of a trace waits to be written: a trace of exits has
-// thousands of lines a second.
-const traceBuffer = 64 << 10
+// traceBuffer is how much of a trace waits to be written, and traceDelay for how
+// long: a trace of exits has thousands of lines a second, and one of a guest that
+// hangs has its last lines, which are those that are wanted.
+const (
+	traceBuffer = 64 << 10
+	traceDelay  = 50 * time.Millisecond
+)
 
 // A tracer writes what happens in a machine, one line each, with the seconds
 // since the process started.
 type tracer struct {
 	start time.Time
 
-	mu  sync.Mutex
-	out *bufio.Writer // guarded by mu
+	mu   sync.Mutex
+	out  *bufio.Writer // guarded by mu
+	due  bool          // guarded by mu: a flush will come by itself
+	held bool          // guarded by mu: all lines wait for release
 }
 
 func newTracer(w io.Writer, start time.Time) *tracer {
@@ -84,12 +90,45 @@ func (t *tracer) line(format string, args ...any) {
 	fmt.Fprintf(t.out, "%11.6f ", time.Since(t.start).Seconds())
 	fmt.Fprintf(t.out, format, args...)
 	t.out.WriteByte('\n')
+	if !t.due {
+		t.due = true
+		time.AfterFunc(traceDelay, t.flushDue)
+	}
+}
+
+// flushDue is the flush that comes by itself. An error shows in flush.
+func (t *tracer) flushDue() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.due = false
+	if !t.held {
+		_ = t.out.Flush()
+	}
+}
+
+// hold keeps all lines until release: those of a machine that is being built,
+// while the file still has the last run's. They are few.
+func (t *tracer) hold() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = true
+}
+
+// release ends a hold.
+func (t *tracer) release() error {
+	t.mu.Lock()
+	t.held = false
+	t.mu.Unlock()
+	return t.flush()
 }
 
 // flush writes what waits, and returns the first error of all writing.
 func (t *tracer) flush() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.held {
+		return nil
+	}
 	if err := t.out.Flush(); err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"regexp"
 	"strings"
 	"sync"
@@ -52,6 +54,18 @@ func TestTraceOnlyWhatIsWanted(t *testing.T) {
 	h := tr.hooks([]string{traceIRQ})
 	if h.Interrupt == nil || h.Exit != nil || h.Access != nil || h.Event != nil {
 		t.Errorf("hooks for irq: %+v", h)
+	}
+}
+
+func TestTraceOfAGuestThatHangs(t *testing.T) {
+	r, w := io.Pipe()
+	h := newTracer(w, time.Now()).hooks([]string{traceIRQ})
+	lines := bufio.NewReader(r)
+	for _, level := range []string{"high", "low"} { // the second after a flush
+		h.Interrupt(4, level == "high")
+		if line, err := lines.ReadString('\n'); err != nil || !strings.HasSuffix(line, "irq 4 "+level+"\n") {
+			t.Errorf("read %q, %v; want irq 4 %s", line, err, level)
+		}
 	}
 }
 
