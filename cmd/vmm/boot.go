@@ -51,7 +51,8 @@ Flags on the command line win. Relative paths count from the file's directory.`,
 		{vmm.StatusPanicked, "the guest's kernel panicked"},
 		{vmm.StatusTripleFault, "a processor of the guest shut down (triple fault)"},
 		{vmm.StatusInternalError, "KVM could not run the guest any further"},
-		{vmm.StatusStopped, "Ctrl-A x, or a signal (INT, TERM, HUP, QUIT; a second one kills at once)"},
+		{vmm.StatusStopped, "Ctrl-A x, or a signal (INT, TERM, HUP, QUIT)"},
+		{128, "plus its number: a second signal, which ends vmm at once"},
 	},
 	setUp: func(f *flags) runner {
 		o := newBootOptions()
@@ -117,7 +118,7 @@ func (o *bootOptions) declare(f *flags) {
 
 	f.group("What it did")
 	f.choiceVar(&o.stats, []string{statsTable, statsJSON}, "stats",
-		"when the guest has ended, print exits by cause and the timeline, as `FORMAT` table or json").NoOptDefVal = statsTable
+		"when the guest has ended, print exits by cause and the timeline, as `FORMAT` table or json; with --on-reboot restart once for each life of the guest, as one JSON document each").NoOptDefVal = statsTable
 	f.pathVar(&o.statsFile, "stats-file", "write the statistics to `FILE`, not to standard error")
 	f.listVar(&o.trace, traceKinds, "trace", "print events as they happen: `KINDS` of exits, bus, irq and events")
 	f.pathVar(&o.traceFile, "trace-file", "write the trace to `FILE`, not to standard error")
@@ -167,7 +168,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 func (o *bootOptions) wantsStats() bool { return o.stats != "" || o.statsFile != "" }
 
 // boot runs the subcommand.
-func (a *app) boot(f *flags, o *bootOptions, args []string) (err error) {
+func (a *app) boot(f *flags, o *bootOptions, args []string) error {
 	c, err := o.config(f, args)
 	if err != nil {
 		return err
@@ -185,24 +186,29 @@ func (a *app) boot(f *flags, o *bootOptions, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out.close()) }()
+	status, err := a.bootWith(c, o, out)
+	// Results that did not reach their file are a failure whatever the
+	// guest's status is.
+	if err = errors.Join(err, out.close()); err == nil && status != 0 {
+		return statusError(status)
+	}
+	return err
+}
+
+// bootWith runs the guest with a console and returns the exit status.
+func (a *app) bootWith(c vmm.Config, o *bootOptions, out *outputs) (int, error) {
 	con, err := a.openConsole(o.consoleInput, out.console)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer con.close()
 	c.Console = con.Console
-	tr := newTracer(out.trace, a.started)
-	c.Trace = tr.hooks(o.trace)
+	c.Trace = out.trace.hooks(o.trace)
 
 	// A message to standard error that nobody reads must not end the
 	// monitor before the terminal is as it was.
 	signal.Ignore(unix.SIGPIPE)
-	status, err := a.lives(c, o, con, out)
-	if err = errors.Join(err, tr.flush()); err == nil && status != 0 {
-		return statusError(status)
-	}
-	return err
+	return a.lives(c, o, con, out)
 }
 
 // A machine is what boot needs of a [vmm.Machine].
@@ -215,18 +221,25 @@ type machine interface {
 // lives runs the guest for as many lives as it has, and returns the exit
 // status.
 func (a *app) lives(c vmm.Config, o *bootOptions, con *console, out *outputs) (int, error) {
-	m, err := a.build(c)
-	if err != nil {
-		return 0, err
-	}
-	// From here on a signal stops the guest; before, it simply ends this
-	// process, which has nothing to put in order.
-	ctx, stop := a.watchSignals(con)
+	ctx, stop := a.watchSignals(con, out.trace)
 	defer stop()
-	if err := errors.Join(out.begin(), con.attach(a)); err != nil {
-		return 0, errors.Join(err, m.Close())
-	}
-	for life := 2; ; life++ {
+	for life := 1; ; life++ {
+		m, err := a.build(ctx, c)
+		if errors.Is(err, errStopped) {
+			fmt.Fprintf(a.messages, "vmm: stopped before the guest ran: %v\n", context.Cause(ctx))
+			return vmm.StatusStopped, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		if life == 1 {
+			err = a.beginLives(con, out)
+		} else {
+			fmt.Fprintf(a.messages, "vmm: life %d of the guest\n", life)
+		}
+		if err != nil {
+			return 0, errors.Join(err, m.Close())
+		}
 		outcome, err := m.Run(ctx)
 		again := o.onReboot == rebootRestart && outcome.End == vmm.EndRebooted && ctx.Err() == nil && err == nil
 		if !again {
@@ -235,27 +248,35 @@ func (a *app) lives(c vmm.Config, o *bootOptions, con *console, out *outputs) (i
 		if err := errors.Join(err, a.report(m, outcome, o, out), m.Close()); err != nil || !again {
 			return outcome.ExitStatus(), err
 		}
-		fmt.Fprintf(a.messages, "vmm: life %d of the guest\n", life)
 		c.Started = time.Now()
-		if m, err = a.build(c); err != nil {
-			return 0, err
-		}
 	}
+}
+
+// beginLives gives the guest the terminal and empties the files for it. A
+// terminal that cannot be had costs no file.
+func (a *app) beginLives(con *console, out *outputs) error {
+	if err := con.attach(a); err != nil {
+		return err
+	}
+	return out.begin()
 }
 
 // slowStart is how long building a machine may take without a word.
 const slowStart = time.Second
 
-// build makes the machine. If it takes long, it says so to a person: nearly
-// always a kernel is being decompressed for the first time.
-func (a *app) build(c vmm.Config) (machine, error) {
+// errStopped is why there is no machine if a signal came while it was built.
+var errStopped = errors.New("stopped by a signal")
+
+// build makes the machine, unless ctx ends first. If it takes long, it says so
+// to a person: nearly always a kernel is being decompressed for the first time.
+func (a *app) build(ctx context.Context, c vmm.Config) (machine, error) {
 	if terminal.IsTerminal(a.stderr) {
 		notice := time.AfterFunc(slowStart, func() {
 			fmt.Fprintf(a.messages, "vmm: preparing %s\n", filepath.Base(c.Kernel))
 		})
 		defer notice.Stop()
 	}
-	m, err := a.newMachine(c)
+	m, err := a.newMachineUntil(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -263,6 +284,26 @@ func (a *app) build(c vmm.Config) (machine, error) {
 		fmt.Fprintf(a.messages, "vmm: the decompressed kernel is not kept: %s\n", strings.ReplaceAll(problem, "\n", "; "))
 	}
 	return m, nil
+}
+
+// newMachineUntil makes a machine and returns it, or errStopped if ctx ends
+// first. What it leaves behind then, the end of this process puts in order.
+func (a *app) newMachineUntil(ctx context.Context, c vmm.Config) (machine, error) {
+	type made struct {
+		m   machine
+		err error
+	}
+	done := make(chan made, 1)
+	go func() {
+		m, err := a.newMachine(c)
+		done <- made{m, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, errStopped
+	case d := <-done:
+		return d.m, d.err
+	}
 }
 
 // report says on standard error how the guest ended, unless it powered off in

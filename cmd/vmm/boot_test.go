@@ -167,7 +167,15 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-func TestSecondSignalKills(t *testing.T) {
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	for _, s := range []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM} {
+		secondSignal(t, s)
+	}
+}
+
+// secondSignal sends signals to a program whose guest does not end.
+func secondSignal(t *testing.T, s syscall.Signal) {
+	t.Helper()
 	cmd := program(t, "stuck", "boot", "--kernel", kernelFile(t))
 	begin(t, cmd)
 	ended := make(chan struct{})
@@ -178,14 +186,31 @@ func TestSecondSignalKills(t *testing.T) {
 	for { // two that arrive together count as one
 		select {
 		case <-ended:
-			ws := cmd.ProcessState.Sys().(syscall.WaitStatus)
-			if !ws.Signaled() || ws.Signal() != unix.SIGTERM {
-				t.Errorf("ended with %v, want to be killed by SIGTERM", cmd.ProcessState)
+			if got, want := cmd.ProcessState.ExitCode(), 128+int(s); got != want {
+				t.Errorf("%s: ended with %v, want exit status %d", unix.SignalName(s), cmd.ProcessState, want)
 			}
 			return
 		default:
-			cmd.Process.Signal(unix.SIGTERM)
+			cmd.Process.Signal(s)
 		}
+	}
+}
+
+func TestSignalWhileTheMachineIsBuilt(t *testing.T) {
+	stats := filepath.Join(t.TempDir(), "stats")
+	if err := os.WriteFile(stats, []byte("the last run's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := program(t, "slow", "boot", "--kernel", kernelFile(t), "--stats-file", stats)
+	stderr := begin(t, cmd)
+	cmd.Process.Signal(unix.SIGQUIT)
+	cmd.Wait()
+	if status := cmd.ProcessState.ExitCode(); status != vmm.StatusStopped {
+		t.Errorf("status %d, want %d", status, vmm.StatusStopped)
+	}
+	wants(t, "standard error", stderr.String(), "stopped before the guest ran: SIGQUIT")
+	if text, err := os.ReadFile(stats); err != nil || string(text) != "the last run's" {
+		t.Errorf("the statistics are %q, %v; want what was there", text, err)
 	}
 }
 
@@ -305,6 +330,9 @@ func TestOutputFiles(t *testing.T) {
 	if text, err := os.ReadFile(console); err != nil || string(text) != announcement+"typed\n" {
 		t.Errorf("console %q, %v", text, err)
 	}
+	if text, err := os.ReadFile(trace); err != nil || !strings.HasSuffix(string(text), " event "+vmm.EventLoaded+"\n") || text[0] != ' ' {
+		t.Errorf("trace %q, %v; want what happened while the machine was built", text, err)
+	}
 	text, err := os.ReadFile(stats)
 	var s vmm.Stats
 	if err == nil {
@@ -312,6 +340,30 @@ func TestOutputFiles(t *testing.T) {
 	}
 	if err != nil || s.Exits[0].Count != 3 {
 		t.Errorf("statistics %s, %v", text, err)
+	}
+}
+
+func TestOutputsThatAreOneFile(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range [][2]string{{"console-output", "stats-file"}, {"console-output", "trace-file"}, {"stats-file", "trace-file"}} {
+		boot := func(first, second string) result {
+			return run(t, program(t, "poweroff", "boot", "--kernel", kernelFile(t), "--trace", "events", "--"+flags[0], first, "--"+flags[1], second))
+		}
+		got := boot(file, link)
+		if got.status != vmm.StatusUsage {
+			t.Errorf("%v: %+v", flags, got)
+		}
+		wants(t, "standard error", got.stderr, "--"+flags[0]+" and --"+flags[1]+" are the same file")
+		if _, err := os.Stat(file); !os.IsNotExist(err) {
+			t.Errorf("%v: a boot that was refused left a file (%v)", flags, err)
+		}
+		if got := boot(os.DevNull, os.DevNull); got.status != 0 {
+			t.Errorf("%v, the null device: %+v", flags, got)
+		}
 	}
 }
 

@@ -27,6 +27,15 @@ func newFakeMachine(kind string, c vmm.Config) (machine, error) {
 	if kind == "no machine" {
 		return nil, errors.New("no machine today")
 	}
+	if kind == "slow" { // to build: it takes for ever
+		if _, err := c.Console.Out.Write(context.Background(), []byte(announcement)); err != nil {
+			return nil, err
+		}
+		select {}
+	}
+	if c.Trace != nil && c.Trace.Event != nil {
+		c.Trace.Event(vmm.Event{Name: vmm.EventLoaded})
+	}
 	lives++
 	return &fakeMachine{kind, c}, nil
 }

@@ -12,7 +12,7 @@ import (
 type outputs struct {
 	console *os.File
 	stats   io.Writer
-	trace   io.Writer
+	trace   *tracer
 
 	files []*outputFile
 	begun bool
@@ -20,44 +20,69 @@ type outputs struct {
 
 type outputFile struct {
 	*os.File
-	created bool // it was not there before
+	flag    string // that names it
+	created bool   // it was not there before
 }
 
 // openOutputs opens the files that o names, or what takes their place.
 func (a *app) openOutputs(o *bootOptions) (_ *outputs, err error) {
-	out := &outputs{console: a.stdout, stats: a.messages, trace: a.messages}
+	out := &outputs{console: a.stdout, stats: a.messages}
 	defer func() {
 		if err != nil {
 			out.close()
 		}
 	}()
 	if o.consoleOutput != "" {
-		if out.console, err = out.open(o.consoleOutput); err != nil {
+		if out.console, err = out.open("console-output", o.consoleOutput); err != nil {
 			return nil, err
 		}
 	}
 	if o.statsFile != "" {
-		if out.stats, err = out.open(o.statsFile); err != nil {
+		if out.stats, err = out.open("stats-file", o.statsFile); err != nil {
 			return nil, err
 		}
 	}
+	var trace io.Writer = a.messages
 	if o.traceFile != "" {
-		if out.trace, err = out.open(o.traceFile); err != nil {
+		if trace, err = out.open("trace-file", o.traceFile); err != nil {
 			return nil, err
 		}
+	}
+	out.trace = newTracer(trace, a.started)
+	if o.traceFile != "" {
+		out.trace.hold()
 	}
 	return out, nil
 }
 
-func (out *outputs) open(path string) (*os.File, error) {
+// open opens the file at path, which flag names.
+func (out *outputs) open(flag, path string) (*os.File, error) {
 	_, err := os.Lstat(path)
 	created := errors.Is(err, os.ErrNotExist)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	out.files = append(out.files, &outputFile{f, created})
-	return f, nil
+	one := &outputFile{f, flag, created}
+	out.files = append(out.files, one)
+	return f, out.checkAlone(one)
+}
+
+// checkAlone refuses a file that another flag names too: each would write over
+// what the other wrote. A terminal or a pipe takes what comes from both.
+func (out *outputs) checkAlone(one *outputFile) error {
+	info, err := one.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	for _, f := range out.files {
+		if other, err := f.Stat(); err != nil {
+			return err
+		} else if f != one && os.SameFile(info, other) {
+			return usagef("--%s and --%s are the same file, %s", f.flag, one.flag, one.Name())
+		}
+	}
+	return nil
 }
 
 // begin empties the files.
@@ -73,12 +98,16 @@ func (out *outputs) begin() error {
 			return err
 		}
 	}
-	return nil
+	return out.trace.release()
 }
 
-// close closes the files. If there was no begin it leaves none behind.
+// close writes what waits and closes the files. If there was no begin it leaves
+// none behind.
 func (out *outputs) close() error {
 	var errs []error
+	if out.trace != nil {
+		errs = append(errs, out.trace.flush())
+	}
 	for _, f := range out.files {
 		errs = append(errs, f.Close())
 		if f.created && !out.begun {

@@ -6,18 +6,19 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // watchSignals returns a context that the first signal to end cancels, with
-// the signal's name as the cause. A second one kills this process at once, as
-// if it had not been caught, but with the terminal restored. Until stop is
-// called, a terminal that was given to con is taken again after a stop.
+// the signal's name as the cause. A second one ends this process at once, with
+// the terminal restored and the trace written. Until stop is called, a terminal
+// that was given to con is taken again after a stop.
 //
 // A signal that this process was started to ignore stays ignored, as nohup(1)
 // and a shell's background jobs want it.
-func (a *app) watchSignals(con *console) (_ context.Context, stop func()) {
+func (a *app) watchSignals(con *console, trace *tracer) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	con.leave = cancel
 	signals := make(chan os.Signal, 4)
@@ -41,10 +42,7 @@ func (a *app) watchSignals(con *console) (_ context.Context, stop func()) {
 				case ctx.Err() == nil:
 					cancel(errors.New(unix.SignalName(s.(unix.Signal))))
 				default:
-					con.detach()
-					signal.Reset(s)
-					// To this process there is always permission.
-					_ = unix.Kill(unix.Getpid(), s.(unix.Signal))
+					endAtOnce(s.(unix.Signal), con, trace)
 				}
 			}
 		}
@@ -55,4 +53,27 @@ func (a *app) watchSignals(con *console) (_ context.Context, stop func()) {
 		watcher.Wait()
 		cancel(context.Canceled)
 	}
+}
+
+// lastMoment is how long the end of this process may wait for what it has to
+// say: a pipe that nobody reads takes nothing.
+const lastMoment = 200 * time.Millisecond
+
+// statusSignal is what shells add to a signal's number for an exit status.
+const statusSignal = 128
+
+// endAtOnce ends this process as s would, whatever else it is doing.
+func endAtOnce(s unix.Signal, con *console, trace *tracer) {
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		con.detach()
+		// There is no time left to act on an error.
+		_ = trace.flush()
+	}()
+	select {
+	case <-said:
+	case <-time.After(lastMoment):
+	}
+	os.Exit(statusSignal + int(s))
 }
