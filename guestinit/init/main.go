@@ -27,6 +27,7 @@ func main() {
 // live is the guest's life. It does not return: the end of process 1 would be
 // a kernel panic.
 func live() {
+	build([]part{procMount})
 	port := openGuestPort()
 	port.mark(stageInit)
 	status, ran := serve(port)

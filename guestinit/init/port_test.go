@@ -25,6 +25,13 @@ func TestFindPort(t *testing.T) {
 	}
 }
 
+func TestPortOfTheCommandLine(t *testing.T) {
+	t.Setenv(portVariable, "0x610")
+	if got := openGuestPort(); got != (guestPort{0x610, true}) {
+		t.Errorf("openGuestPort = %+v, want port 0x610", got)
+	}
+}
+
 // Without a port marks go nowhere, and the console is a terminal of unknown
 // size: init runs on machines of others.
 func TestNoPort(t *testing.T) {

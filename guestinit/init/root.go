@@ -14,7 +14,8 @@ type part interface {
 	String() string
 }
 
-// procMount comes before the others: it leads to the guest port.
+// procMount comes before the others: it leads to the guest port. The payload is
+// read from it too, so that it is mounted even if the port is known without.
 var procMount = mount{"proc", "/proc", hardened, ""}
 
 // root is what process 1 adds to the initramfs, in this order.
