@@ -27,8 +27,9 @@ const module = "microvm"
 //
 //	cmd -> vmm -> {boot, devices} -> kvm -> kvm/guestmem
 var mayImport = map[string][]string{
-	"cmd/vmm":      {"vmm", "boot", "devices", "kvm", "kvm/guestmem", "guestinit"},
-	"cmd/kvmhost":  {"boot", "kvm"},
+	"cmd/vmm":      {"cmd/internal", "vmm", "boot", "devices", "kvm", "kvm/guestmem", "guestinit"},
+	"cmd/kvmhost":  {"cmd/internal", "boot", "kvm"},
+	"cmd/internal": {},
 	"vmm":          {"boot", "devices", "kvm", "kvm/guestmem"},
 	"boot":         {"kvm", "kvm/guestmem"},
 	"devices":      {"kvm/guestmem"},

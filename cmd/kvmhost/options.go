@@ -7,10 +7,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 
 	"github.com/spf13/pflag"
+
+	"microvm/cmd/internal/size"
 )
 
 // options is kvmhost's command line.
@@ -59,7 +59,7 @@ func parseOptions(args []string, out io.Writer) (*options, error) {
 	flags.SortFlags = false
 	flags.Usage = func() {}
 	flags.IntVar(&o.cpus, "cpus", defaultCPUs, "`processors` of the throw-away host; with more than 1 QEMU loses a guest now and then")
-	flags.StringVar(&memory, "memory", "4G", "its memory, as a `size` in M or G")
+	flags.StringVar(&memory, "memory", "4G", "its memory, a `size` such as 4G or 512MiB")
 	flags.StringArrayVar(&o.shares, "share", nil, "share this `directory` too, writable; may be repeated")
 	flags.StringVar(&o.kernel, "kernel", "", "kernel `file` (bzImage or vmlinux); default: the newest in /boot that will do")
 	flags.StringVar(&o.modules, "modules", "", "the kernel's module `directory`; default: /lib/modules/VERSION")
@@ -121,23 +121,17 @@ const maxCPUs = 255
 // the command gets any.
 const minMemoryMiB = 512
 
-var memoryPattern = regexp.MustCompile(`^([0-9]+)(M|MiB|G|GiB)$`)
-
-// parseMemory returns the MiB in a size such as 512M or 4G.
-func parseMemory(size string) (int, error) {
-	match := memoryPattern.FindStringSubmatch(size)
-	if match == nil {
-		return 0, fmt.Errorf("--memory %s: it must be a number and M or G, such as 4G", size)
-	}
-	mib, err := strconv.ParseUint(match[1], 10, 31)
-	if match[2][0] == 'G' {
-		mib *= 1024
-	}
-	if err != nil || mib > math.MaxInt32 {
-		return 0, fmt.Errorf("--memory %s: that is more than any host has", size)
-	}
-	if mib < minMemoryMiB {
-		return 0, fmt.Errorf("--memory %s: it must be at least %dM", size, minMemoryMiB)
+// parseMemory returns the whole MiB in a size such as 512M or 4G.
+func parseMemory(text string) (int, error) {
+	n, err := size.Parse(text)
+	mib := n >> 20
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("--memory %s: %w", text, err)
+	case mib > math.MaxInt32:
+		return 0, fmt.Errorf("--memory %s: larger than any computer's memory", text)
+	case mib < minMemoryMiB:
+		return 0, fmt.Errorf("--memory %s: it must be at least %dM", text, minMemoryMiB)
 	}
 	return int(mib), nil
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"microvm/boot"
-	"microvm/cmd/vmm/internal/size"
+	"microvm/cmd/internal/size"
 )
 
 // What the cache subcommand can do.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"microvm/cmd/internal/size"
 	"microvm/cmd/vmm/internal/host"
 	"microvm/cmd/vmm/internal/probe"
-	"microvm/cmd/vmm/internal/size"
 	"microvm/kvm"
 	"microvm/vmm"
 )

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"microvm/cmd/internal/size"
 	"microvm/cmd/vmm/internal/config"
-	"microvm/cmd/vmm/internal/size"
 	"microvm/cmd/vmm/internal/suggest"
 	"microvm/vmm"
 )

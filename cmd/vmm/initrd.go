@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"microvm/cmd/vmm/internal/size"
+	"microvm/cmd/internal/size"
 	"microvm/cmd/vmm/internal/suggest"
 	"microvm/cmd/vmm/internal/terminal"
 	"microvm/guestinit/initramfs"

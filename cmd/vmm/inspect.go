@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"microvm/boot"
-	"microvm/cmd/vmm/internal/size"
+	"microvm/cmd/internal/size"
 )
 
 var inspectCommand = &command{

@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"microvm/cmd/vmm/internal/size"
+	"microvm/cmd/internal/size"
 	"microvm/vmm"
 )
 
