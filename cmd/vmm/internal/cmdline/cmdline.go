@@ -65,9 +65,11 @@ func split(line string) (parameters, initArgs string) {
 	return strings.TrimSpace(line), ""
 }
 
-// quote returns arg so that the kernel makes one argument of it again.
+// quote returns arg, in quotes if it is empty or has white space, so that the kernel makes one argument of it again.
 func quote(arg string) (string, error) {
+	spaces := arg == ""
 	for _, c := range []byte(arg) {
+		spaces = spaces || isSpace(c)
 		switch c {
 		case '"':
 			return "", fmt.Errorf("argument %q for the guest's init has a double quote, which a kernel command line cannot carry; use single quotes", arg)
@@ -75,14 +77,15 @@ func quote(arg string) (string, error) {
 			return "", fmt.Errorf("argument %q for the guest's init has a line break, which a kernel command line cannot carry", arg)
 		}
 	}
-	if arg != "" && !strings.ContainsFunc(arg, func(r rune) bool { return r < 0x80 && isSpace(byte(r)) || r == noBreakSpace }) {
+	if !spaces {
 		return arg, nil
 	}
 	return `"` + arg + `"`, nil
 }
 
 // noBreakSpace counts as white space for Linux, which takes the bytes of a
-// command line for Latin-1 (lib/ctype.c). Its UTF-8 form ends in that byte.
+// command line for Latin-1 (lib/ctype.c). In UTF-8 it is part of many letters,
+// such as the à.
 const noBreakSpace = 0xa0
 
 func isSpace(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' || c == noBreakSpace }

@@ -19,6 +19,7 @@ func TestBuild(t *testing.T) {
 		{name: "empty argument", args: []string{""}, want: `-- ""`},
 		{name: "tab in argument", args: []string{"a\tb"}, want: "-- \"a\tb\""},
 		{name: "no-break space", args: []string{"a\u00a0b"}, want: "-- \"a\u00a0b\""},
+		{name: "letter with the byte of a no-break space", args: []string{"voilà", "né"}, want: `-- "voilà" né`},
 		{name: "single quotes", args: []string{"echo 'a b'"}, want: `-- "echo 'a b'"`},
 		{name: "base has arguments", base: "quiet -- one", params: []string{"ro"}, args: []string{"two"}, want: "quiet ro -- one two"},
 		{name: "base has arguments, none added", base: "quiet -- one", params: []string{"ro"}, want: "quiet ro -- one"},
