@@ -131,10 +131,10 @@ func (o *bootOptions) declare(f *flags) {
 // config makes the machine's configuration of the options, or reports all that
 // is wrong with them.
 func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
-	var wrong []vmm.FieldError
 	if o.configFile != "" {
 		if err := f.applyFile(o.configFile); err != nil {
-			wrong = append(wrong, vmm.FieldError{Field: "config", Problem: err.Error()})
+			// What seems to be missing may be in the file.
+			return vmm.Config{}, f.check(vmm.FieldError{Field: "config", Problem: err.Error()})
 		}
 	}
 	c := vmm.Config{
@@ -142,6 +142,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 		Memory: o.memory, CPUs: o.cpus, CacheDir: o.cacheDir,
 		TimeExits: o.wantsStats(),
 	}
+	var wrong []vmm.FieldError
 	before, after := args, []string(nil)
 	if n := f.ArgsLenAtDash(); n >= 0 {
 		before, after = args[:n], args[n:]

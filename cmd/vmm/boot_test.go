@@ -296,10 +296,29 @@ func TestConfigFileErrors(t *testing.T) {
 	wants(t, "standard error", got.stderr,
 		path+`:1: no setting "kernal"; did you mean "kernel"?`,
 		path+`:2: memory: "much": not a size`,
-		path+`:3: cpus must be a whole number`,
-		path+`:4: no-cache must be true or false`,
+		path+`:3: cpus: must be a whole number`,
+		path+`:4: no-cache: must be true or false`,
 		path+`:6: no setting "boot"`,
 		`--on-reboot: "no"`)
+}
+
+func TestConfigFileErrorsAreSaidOnce(t *testing.T) {
+	for text, want := range map[string]string{
+		"kernel = 3\n":    "c.toml:1: kernel: must be a string",
+		"kernel = ''\n":   "c.toml:1: kernel: \"\": the name is empty",
+		"kernel = 'k\n":   "c.toml:1: not TOML",
+		"\nkernel = []\n": "c.toml:2: kernel: must be a string",
+	} {
+		path := filepath.Join(t.TempDir(), "c.toml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := run(t, program(t, "poweroff", "boot", "--config", path))
+		wants(t, "standard error", got.stderr, want)
+		if strings.Contains(got.stderr, "no kernel image") {
+			t.Errorf("%q: %s", text, got.stderr)
+		}
+	}
 }
 
 func TestOutputFiles(t *testing.T) {

@@ -276,39 +276,44 @@ func (f *flags) applyFile(path string) error {
 	}
 	for _, s := range settings {
 		at := fmt.Sprintf("%s:%d", path, s.Line)
-		if problem := f.applySetting(s, at, filepath.Dir(path)); problem != "" {
-			f.problems = append(f.problems, vmm.FieldError{Field: at, Problem: problem})
-		}
+		f.applySetting(s, at, filepath.Dir(path))
 	}
 	return nil
 }
 
-// applySetting sets one flag, or returns what is wrong with the setting.
-func (f *flags) applySetting(s config.Setting, at, dir string) (problem string) {
+// applySetting sets one flag, or adds what is wrong with the setting to
+// f.problems.
+func (f *flags) applySetting(s config.Setting, at, dir string) {
+	wrong := func(field, problem string) {
+		f.problems = append(f.problems, vmm.FieldError{Field: field, Problem: problem})
+	}
 	flag := f.Lookup(s.Key)
 	if flag == nil || s.Key == "config" {
 		if near := suggest.Nearest(s.Key, f.names()); near != "" && near != s.Key {
-			return fmt.Sprintf("no setting %q; did you mean %q?", s.Key, near)
+			wrong(at, fmt.Sprintf("no setting %q; did you mean %q?", s.Key, near))
+			return
 		}
-		return fmt.Sprintf("no setting %q; see vmm help boot for the flags, whose names are the settings'", s.Key)
+		wrong(at, fmt.Sprintf("no setting %q; see vmm help boot for the flags, whose names are the settings'", s.Key))
+		return
 	}
 	if flag.Changed {
-		return ""
-	}
-	texts, ok := settingText(flag.Value.Type(), s.Value)
-	if !ok {
-		return fmt.Sprintf("%s must be %s", s.Key, settingKinds[flag.Value.Type()])
+		return
 	}
 	f.origin[s.Key] = at
+	texts, ok := settingText(flag.Value.Type(), s.Value)
+	if !ok {
+		wrong(s.Key, "must be "+settingKinds[flag.Value.Type()])
+		return
+	}
 	for _, text := range texts {
 		if _, ok := flag.Annotations[isPath]; ok && text != "" && !filepath.IsAbs(text) {
 			text = filepath.Join(dir, text)
 		}
 		if err := f.Set(s.Key, text); err != nil {
-			return err.Error()
+			wrong(s.Key, err.Error())
+			return
 		}
 	}
-	return ""
 }
 
 // settingKinds says for each type of flag what its setting must be.

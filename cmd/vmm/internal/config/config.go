@@ -78,16 +78,35 @@ func parseTOML(text []byte) ([]Setting, int, error) {
 
 // tomlLine finds the line that sets key, or begins a table of that name. The
 // parser does not tell.
+//
+// It is a line that looks like it, before which the text is complete, so that it
+// is no line of a longer value, and has not the key yet. A later line of that
+// kind takes the place of an earlier one, which sets a key of that name in a
+// table.
 func tomlLine(text []byte, key string) int {
-	for i, line := range strings.Split(string(text), "\n") {
-		line = strings.TrimLeft(strings.TrimSpace(line), `["'`)
-		rest, ok := strings.CutPrefix(line, key)
-		rest = strings.TrimLeft(rest, "\"' \t")
-		if ok && rest != "" && strings.ContainsRune("=.]", rune(rest[0])) {
-			return i + 1
+	found := 1
+	number, start := 0, 0
+	for line := range bytes.Lines(text) {
+		number++
+		if setsKey(string(line), key) {
+			var before map[string]any
+			err := toml.Unmarshal(text[:start], &before)
+			if _, has := before[key]; err == nil && has {
+				break
+			} else if err == nil {
+				found = number
+			}
 		}
+		start += len(line)
 	}
-	return 1
+	return found
+}
+
+// setsKey reports whether line looks as if it set key, or began its table.
+func setsKey(line, key string) bool {
+	rest, ok := strings.CutPrefix(strings.TrimLeft(line, "[\"' \t"), key)
+	rest = strings.TrimLeft(rest, "\"' \t")
+	return ok && rest != "" && strings.ContainsRune("=.]", rune(rest[0]))
 }
 
 // parseJSON returns the settings in text, or an error and its line.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -68,10 +69,26 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-func TestTableLine(t *testing.T) {
-	got, err := Read(write(t, "c.toml", "cpus = 1\n\n[boot]\nmemory = 1\n"))
-	if err != nil || len(got) != 2 || got[1].Key != "boot" || got[1].Line != 3 {
-		t.Errorf("got %v, %v; want boot on line 3", got, err)
+func TestLines(t *testing.T) {
+	for _, tt := range []struct {
+		name, text, key string
+		want            int
+	}{
+		{"table", "cpus = 1\n\n[boot]\nmemory = 1\n", "boot", 3},
+		{"blanks", "cpus = 1\r\n\r\n [ boot ]\r\n", "boot", 3},
+		{"dotted key", "cpus = 1\nboot.memory = 1\nboot.x = 2\n", "boot", 2},
+		{"tables of an array", "cpus = 1\n[[boot]]\nx = 1\n[[boot]]\nx = 2\n", "boot", 2},
+		{"text in an array", "append = [\n\"kernel = 1\",\n]\nkernel = 'k'\n", "kernel", 4},
+		{"longer text", "cmdline = \"\"\"\nkernel = 1\n\"\"\"\nkernel = 'k'\n", "kernel", 4},
+		{"key of a table", "[a]\nboot = 1\n[boot]\nx = 1\n", "boot", 3},
+		{"the key again in a table", "kernel = 'k'\n[a]\nkernel = 1\n", "kernel", 1},
+		{"comment", "# kernel = 1\nkernel = 'k'\n", "kernel", 2},
+	} {
+		got, err := Read(write(t, "c.toml", tt.text))
+		i := slices.IndexFunc(got, func(s Setting) bool { return s.Key == tt.key })
+		if err != nil || i < 0 || got[i].Line != tt.want {
+			t.Errorf("%s: got %v, %v; want %s on line %d", tt.name, got, err, tt.key, tt.want)
+		}
 	}
 }
 
