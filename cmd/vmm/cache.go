@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ var cacheCommand = &command{
 it as it is. All of it can be removed at any time.
 
 list    lists the kernels, the last used first
-verify  reads all of each and tells which are damaged
+verify  reads all of each and tells which are damaged; a start checks only the
+        header, the size and when it was written
 clear   removes them`,
 	words: cacheActions,
 	examples: [][2]string{
@@ -49,12 +51,6 @@ type cacheOptions struct {
 	asJSON bool
 }
 
-// A cached is a kernel in the cache, for JSON.
-type cached struct {
-	boot.CacheEntry
-	Problem string `json:"problem,omitempty"` // what verify found
-}
-
 // cache runs the subcommand.
 func (a *app) cache(f *flags, o *cacheOptions, args []string) error {
 	if err := f.check(); err != nil {
@@ -67,6 +63,9 @@ func (a *app) cache(f *flags, o *cacheOptions, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
+	if !slices.Contains(cacheActions, action) {
+		return unknown("action", action, cacheActions)
+	}
 	c, err := openCache(o.dir)
 	if err != nil {
 		return err
@@ -76,10 +75,8 @@ func (a *app) cache(f *flags, o *cacheOptions, args []string) error {
 		return a.listCache(c, o.asJSON, func(boot.CacheEntry) error { return nil })
 	case cacheVerify:
 		return a.listCache(c, o.asJSON, c.Verify)
-	case cacheClear:
-		return a.clearCache(c, o.asJSON)
 	}
-	return unknown("action", action, cacheActions)
+	return a.clearCache(c, o.asJSON)
 }
 
 func openCache(dir string) (*boot.Cache, error) {
@@ -99,29 +96,28 @@ func (a *app) listCache(c *boot.Cache, asJSON bool, check func(boot.CacheEntry) 
 	if err != nil {
 		return err
 	}
-	all := []cached{} // an empty list in JSON, not null
 	damaged := 0
-	for _, e := range entries {
-		one := cached{CacheEntry: e, Problem: e.Damage}
+	for i, e := range entries {
 		if err := check(e); err != nil {
-			one.Problem = err.Error()
+			entries[i].Damage = err.Error()
 			damaged++
 		}
-		all = append(all, one)
 	}
 	if asJSON {
-		err = writeJSON(a.stdout, all)
+		// An empty list in JSON, not null.
+		err = writeJSON(a.stdout, append([]boot.CacheEntry{}, entries...))
 	} else {
-		_, err = io.WriteString(a.stdout, cacheText(c.Dir(), all))
+		_, err = io.WriteString(a.stdout, cacheText(c.Dir(), entries))
 	}
 	if err == nil && damaged > 0 {
-		return fmt.Errorf("%d of %d kernels are damaged; they are not used, and vmm cache clear removes them", damaged, len(all))
+		return fmt.Errorf("%d of %d kernels are damaged; vmm cache clear removes them; a start, which checks only header, size and time, may use them",
+			damaged, len(entries))
 	}
 	return err
 }
 
 // cacheText is the list for a person.
-func cacheText(dir string, all []cached) string {
+func cacheText(dir string, all []boot.CacheEntry) string {
 	if len(all) == 0 {
 		return fmt.Sprintf("%s: no kernels\n", dir)
 	}
@@ -129,8 +125,8 @@ func cacheText(dir string, all []cached) string {
 	var sum uint64
 	for _, e := range all {
 		state := "good"
-		if e.Problem != "" {
-			state = e.Problem
+		if e.Damage != "" {
+			state = e.Damage
 		}
 		version, _, _ := strings.Cut(e.Version, " ")
 		rows = append(rows, fmt.Sprintf("%.12s\t%s\t%s\t%s\t%s\t%s", e.Hash, size.Human(e.Size), e.LastUsed.Format(time.DateOnly), version, e.Image, state))

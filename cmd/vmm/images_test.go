@@ -148,8 +148,8 @@ func TestCacheCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := run(t, program(t, "", "cache", "list", "--json", "--cache-dir", empty))
-	var entries []cached
-	if err := json.Unmarshal([]byte(list.stdout), &entries); err != nil || len(entries) != 1 || entries[0].Problem == "" || list.status != 0 {
+	var entries []boot.CacheEntry
+	if err := json.Unmarshal([]byte(list.stdout), &entries); err != nil || len(entries) != 1 || entries[0].Damage == "" || list.status != 0 {
 		t.Errorf("list: %v, %+v", err, list)
 	}
 	verify := run(t, program(t, "", "cache", "verify", "--cache-dir", empty))
@@ -195,6 +195,11 @@ func TestWrongCaches(t *testing.T) {
 		t.Errorf("no home: %+v", got)
 	}
 	wants(t, "standard error", got.stderr, "XDG_CACHE_HOME")
+	cmd = program(t, "", "cache", "bogus")
+	cmd.Env = append(cmd.Env, "XDG_CACHE_HOME=", "HOME=")
+	if got := run(t, cmd); got.status != vmm.StatusUsage {
+		t.Errorf("no home and no such action: %+v", got)
+	}
 }
 
 func TestDoctorAdvises(t *testing.T) {
