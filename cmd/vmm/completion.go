@@ -92,6 +92,10 @@ func bashCompletion(all []completion) string {
 	}
 	var b strings.Builder
 	b.WriteString(`# bash completion for vmm
+_vmm_files() { # by lines, for names with blanks
+	compopt -o filenames 2>/dev/null
+	mapfile -t COMPREPLY < <(compgen -f -- "$1")
+}
 _vmm() {
 	local current=${COMP_WORDS[COMP_CWORD]} flag=${COMP_WORDS[COMP_CWORD-1]}
 	local command=${COMP_WORDS[1]} words=
@@ -117,7 +121,7 @@ _vmm() {
 			case f.choices != nil:
 				fmt.Fprintf(&b, "\t%s) words=%q ;;\n", pattern, strings.Join(f.choices, " "))
 			case f.isPath:
-				fmt.Fprintf(&b, "\t%s) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n", pattern)
+				fmt.Fprintf(&b, "\t%s) _vmm_files \"$current\"; return ;;\n", pattern)
 			case f.takesValue:
 				fmt.Fprintf(&b, "\t%s) return ;;\n", pattern)
 			}
@@ -133,8 +137,7 @@ _vmm() {
 	}
 	b.WriteString(`		esac
 		if [[ $command == inspect && $current != -* ]]; then
-			compopt -o filenames 2>/dev/null
-			COMPREPLY=($(compgen -f -- "$current"))
+			_vmm_files "$current"
 			return
 		fi
 	fi

@@ -1,30 +1,44 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
 // bashCompletes returns what bash offers after the given words, of which the
-// last may be the beginning of one.
-func bashCompletes(t *testing.T, script string, words ...string) []string {
+// last may be the beginning of one, in the directory dir.
+func bashCompletes(t *testing.T, dir, script string, words ...string) []string {
 	t.Helper()
 	script += `
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _vmm
 printf '%s\n' "${COMPREPLY[@]}"
 `
-	out, err := exec.Command("bash", append([]string{"-c", script, "bash"}, words...)...).Output()
+	cmd := exec.Command("bash", append([]string{"-c", script, "bash"}, words...)...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Fields(string(out))
+	if text := strings.TrimSpace(string(out)); text != "" {
+		return strings.Split(text, "\n")
+	}
+	return nil
 }
 
 func TestBashCompletion(t *testing.T) {
 	script := run(t, program(t, "", "completion", "bash")).stdout
+	dir := t.TempDir()
+	for _, name := range []string{"completion_test.go", "my kernel * 1", "my kernel 2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blanks := []string{"my kernel * 1", "my kernel 2"}
 	for _, tt := range []struct {
 		words []string
 		want  []string
@@ -40,6 +54,10 @@ func TestBashCompletion(t *testing.T) {
 		{[]string{"vmm", "boot", "--stats", "=", "j"}, []string{"json"}},
 		{[]string{"vmm", "boot", "--kernel", "completion_"}, []string{"completion_test.go"}},
 		{[]string{"vmm", "boot", "--kernel", "=", "completion_"}, []string{"completion_test.go"}},
+		{[]string{"vmm", "boot", "--kernel", "my"}, blanks},
+		{[]string{"vmm", "inspect", "my"}, blanks},
+		{[]string{"vmm", "initrd", "build", "--modules-dir", "my"}, blanks},
+		{[]string{"vmm", "initrd", "build", "--file", "completion_"}, []string{"completion_test.go"}},
 		{[]string{"vmm", "boot", "--memory", ""}, nil},
 		{[]string{"vmm", "boot", "--memory", "=", ""}, nil},
 		{[]string{"vmm", "boot", "--stats", "--memo"}, []string{"--memory"}},
@@ -50,7 +68,11 @@ func TestBashCompletion(t *testing.T) {
 		{[]string{"vmm", "completion", ""}, []string{"bash", "zsh", "fish", "--help"}},
 		{[]string{"vmm", "frobnicate", ""}, nil},
 	} {
-		if got := bashCompletes(t, script, tt.words...); !slices.Equal(got, tt.want) {
+		got := bashCompletes(t, dir, script, tt.words...)
+		if strings.HasPrefix(tt.words[len(tt.words)-1], "my") {
+			slices.Sort(got) // files come in the directory's order
+		}
+		if !slices.Equal(got, tt.want) {
 			t.Errorf("%q: got %q, want %q", tt.words, got, tt.want)
 		}
 	}

@@ -111,13 +111,17 @@ func (f *flags) stringVar(p *string, name, text string) *pflag.Flag {
 func (f *flags) pathVar(p *string, name, text string) *pflag.Flag {
 	flag := f.add(f.gathered(name, "path", *p, func(s string) error {
 		*p = s
-		if s == "" {
-			return errors.New("the name is empty")
-		}
-		return nil
+		return notEmpty(s)
 	}), name, text)
 	flag.Annotations = map[string][]string{isPath: nil}
 	return flag
+}
+
+func notEmpty(name string) error {
+	if name == "" {
+		return errors.New("the name is empty")
+	}
+	return nil
 }
 
 // boolVar adds a flag that is there or not.
@@ -194,6 +198,21 @@ func (f *flags) listVar(p *[]string, choices []string, name, text string) *pflag
 // repeatVar adds a flag for a text that may be given more than once.
 func (f *flags) repeatVar(p *[]string, name, text string) *pflag.Flag {
 	return f.add(&value{kind: "texts", set: func(s string) error { *p = append(*p, s); return nil }}, name, text)
+}
+
+// namesVar adds a flag like repeatVar for a name, which is not empty.
+func (f *flags) namesVar(p *[]string, name, text string) *pflag.Flag {
+	return f.add(f.gathered(name, "texts", "", func(s string) error {
+		*p = append(*p, s)
+		return notEmpty(s)
+	}), name, text)
+}
+
+// pathsVar adds a flag like pathVar that may be given more than once.
+func (f *flags) pathsVar(p *[]string, name, text string) *pflag.Flag {
+	flag := f.namesVar(p, name, text)
+	flag.Annotations = map[string][]string{isPath: nil}
+	return flag
 }
 
 func notOneOf(word string, choices []string) error {

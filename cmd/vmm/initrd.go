@@ -58,9 +58,9 @@ func (o *initrdOptions) declare(f *flags) {
 	f.choiceVar(&o.arch, []string{"amd64", "386"}, "arch", "`PROCESSOR` of the guest: amd64 or 386")
 	f.listVar(&o.commands, nil, "commands", "u-root's commands by `NAME`, or the sets "+strings.Join(commandSets(), " and "))
 	f.listVar(&o.modules, nil, "modules", "kernel modules to load by `NAME`, with those that they need; by default the virtio drivers that a kernel has")
-	f.repeatVar(&o.releases, "kernel-version", "take modules from /lib/modules/`RELEASE`; may be repeated")
-	f.repeatVar(&o.moduleDirs, "modules-dir", "take modules from `DIRECTORY`; may be repeated")
-	f.repeatVar(&o.files, "file", "add a file or directory, as `HOST:GUEST`; may be repeated")
+	f.namesVar(&o.releases, "kernel-version", "take modules from /lib/modules/`RELEASE`; may be repeated")
+	f.pathsVar(&o.moduleDirs, "modules-dir", "take modules from `DIRECTORY`; may be repeated")
+	f.pathsVar(&o.files, "file", "add a file or directory, as `HOST:GUEST`; may be repeated")
 	f.pathVar(&o.source, "source", "this project's source tree is `DIRECTORY`, not the working directory")
 }
 
@@ -102,6 +102,9 @@ func (o *initrdOptions) options(f *flags, args []string) (initramfs.Options, err
 	}
 	if o.minimal && o.commands != nil {
 		wrong = append(wrong, vmm.FieldError{Field: "commands", Problem: "--minimal has none; leave one of the two out"})
+	}
+	if len(o.modules) > 0 && len(b.ModuleDirs) == 0 {
+		wrong = append(wrong, vmm.FieldError{Field: "modules", Problem: "of which kernel? Say it by --kernel-version or --modules-dir"})
 	}
 	return b, f.check(wrong...)
 }
