@@ -127,7 +127,8 @@ func TestInfoText(t *testing.T) {
 	})
 	wants(t, "inspect", text, "lz4, 8.0 MiB, 40 MiB decompressed", "relocatable by 2M", "PVH entry 0x1000850", "elf (taken by auto), linux64",
 		"more than 62 MiB", "version        unknown", "2 options", "a module", "built in")
-	wants(t, "inspect of a damaged payload", infoText(&boot.Info{ELFProblem: "it is damaged"}), "cannot be used: it is damaged", "none")
+	text = infoText(&boot.Info{BzImage: &boot.BzImageInfo{Compression: "lz4", PayloadSize: 8 << 20}, ELFProblem: "it is damaged"})
+	wants(t, "inspect of a damaged payload", text, "lz4, 8.0 MiB\n", "cannot be used: it is damaged", "none")
 }
 
 func TestCacheCommand(t *testing.T) {

@@ -105,8 +105,11 @@ func describeBzImage(line liner, bz *boot.BzImageInfo) {
 		relocatable = fmt.Sprintf("relocatable by %s", size.Format(uint64(bz.Alignment)))
 	}
 	line("loads at", "%#x, %s, %s while it decompresses itself", bz.PrefAddress, relocatable, size.Human(uint64(bz.InitSize)))
-	if bz.Compression != "" {
+	switch {
+	case bz.UncompressedSize > 0:
 		line("payload", "%s, %s, %s decompressed", bz.Compression, size.Human(bz.PayloadSize), size.Human(bz.UncompressedSize))
+	case bz.Compression != "": // it could not be decompressed
+		line("payload", "%s, %s", bz.Compression, size.Human(bz.PayloadSize))
 	}
 	line("checksum", "%s", bz.Checksum)
 }
