@@ -154,9 +154,26 @@ func ours(target string) bool {
 	return false
 }
 
+// drainTime is how long output may take to leave the serial port. It is nothing
+// unless the monitor's reader is slow; one that has stalled must not keep the
+// guest alive.
+const drainTime = 2 * time.Second
+
 // drainConsole waits for output to leave the serial port: what is still in the
 // driver's buffer when the power goes is lost.
 func drainConsole() {
 	const drain = 1 // TCSBRK with an argument other than 0 is tcdrain(3)
-	_ = unix.IoctlSetInt(console, unix.TCSBRK, drain)
+	// The payload's process group is in the foreground of the console, which
+	// is our controlling terminal. Others may wait for it only if they ignore
+	// this signal: with a handler it fails at once.
+	signal.Ignore(unix.SIGTTOU)
+	drained := make(chan struct{})
+	go func() { // ends with the guest at the latest
+		_ = unix.IoctlSetInt(console, unix.TCSBRK, drain)
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-time.After(drainTime):
+	}
 }
