@@ -81,22 +81,37 @@ func end(how int) {
 // that is powered off is to be gone within a second.
 const grace = 500 * time.Millisecond
 
-// stopProcesses ends all processes but this one. Where there are none it does
-// not wait.
+// killTime is how long processes may take to be gone when they are killed. Only
+// one that waits for a device takes longer than a moment.
+const killTime = 500 * time.Millisecond
+
+// stopProcesses ends all processes but this one, and waits until they are gone:
+// what they have open keeps file systems busy. Where there are none it does not
+// wait.
 func stopProcesses() {
-	const step = 10 * time.Millisecond
 	if !reap() {
 		return
 	}
 	_ = unix.Kill(-1, unix.SIGTERM)
 	_ = unix.Kill(-1, unix.SIGCONT) // those that are stopped hear nothing else
-	for waited := time.Duration(0); waited < grace; waited += step {
-		time.Sleep(step)
-		if !reap() {
-			return
-		}
+	if reapAll(grace) {
+		return
 	}
 	_ = unix.Kill(-1, unix.SIGKILL)
+	reapAll(killTime)
+}
+
+// reapAll collects processes for at most limit, and reports whether all have
+// ended.
+func reapAll(limit time.Duration) bool {
+	const step = 10 * time.Millisecond
+	for waited := time.Duration(0); waited < limit; waited += step {
+		time.Sleep(step)
+		if !reap() {
+			return true
+		}
+	}
+	return false
 }
 
 // reap collects what has ended and reports whether any process is left. All
@@ -120,34 +135,35 @@ func unmount() {
 	if err != nil {
 		return
 	}
-	targets := mountPoints(string(text))
-	for i := len(targets) - 1; i >= 0; i-- {
-		if !ours(targets[i]) {
+	mounted := mounts(string(text))
+	for i := len(mounted) - 1; i >= 0; i-- {
+		if !ours(mounted[i]) {
 			// One that is busy is at least synced.
-			_ = unix.Unmount(targets[i], 0)
+			_ = unix.Unmount(mounted[i].target, 0)
 		}
 	}
 }
 
-// mountPoints returns the second field of each line of /proc/self/mounts.
-// Blanks in it are octal there (getmntent(3)).
-func mountPoints(mounts string) (targets []string) {
+// mounts returns the file system and the directory in each line of text, that of
+// /proc/self/mounts. Blanks in them are octal there (getmntent(3)).
+func mounts(text string) (mounted []mount) {
 	decode := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	for line := range strings.Lines(mounts) {
-		if fields := strings.Fields(line); len(fields) > 1 {
-			targets = append(targets, decode.Replace(fields[1]))
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) > 2 {
+			mounted = append(mounted, mount{target: decode.Replace(fields[1]), fstype: decode.Replace(fields[2])})
 		}
 	}
-	return targets
+	return mounted
 }
 
-// ours reports whether target is a mount point that holds no disk.
-func ours(target string) bool {
-	if target == "/" || target == procMount.target {
+// ours reports whether m was mounted at the start, and so holds no disk. What is
+// mounted over one of those is of another type.
+func ours(m mount) bool {
+	if m.target == "/" {
 		return true
 	}
-	for _, p := range root {
-		if m, is := p.(mount); is && m.target == target {
+	for _, p := range append([]part{procMount}, root...) {
+		if of, is := p.(mount); is && of.target == m.target && of.fstype == m.fstype {
 			return true
 		}
 	}

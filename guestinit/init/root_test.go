@@ -61,15 +61,18 @@ func TestBuildGoesOnAfterAFailure(t *testing.T) {
 	}
 }
 
-func TestMountPoints(t *testing.T) {
-	const text = "rootfs / rootfs rw 0 0\n/dev/vda /mnt/a\\040b ext4 rw 0 0\nproc /proc proc rw 0 0\n\n"
-	got := mountPoints(text)
-	if want := []string{"/", "/mnt/a b", "/proc"}; !slices.Equal(got, want) {
-		t.Errorf("mountPoints = %q, want %q", got, want)
+func TestMounts(t *testing.T) {
+	const text = "rootfs / rootfs rw 0 0\n/dev/vda /mnt/a\\040b ext4 rw 0 0\n" +
+		"proc /proc proc rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/vdb /tmp ext4 rw 0 0\n\n"
+	want := []mount{{fstype: "rootfs", target: "/"}, {fstype: "ext4", target: "/mnt/a b"},
+		{fstype: "proc", target: "/proc"}, {fstype: "tmpfs", target: "/tmp"}, {fstype: "ext4", target: "/tmp"}}
+	got := mounts(text)
+	if !slices.Equal(got, want) {
+		t.Errorf("mounts = %q, want %q", got, want)
 	}
-	for _, target := range got {
-		if want := target != "/mnt/a b"; ours(target) != want {
-			t.Errorf("ours(%q) = %v, want %v", target, !want, want)
+	for _, m := range got {
+		if want := m.fstype != "ext4"; ours(m) != want {
+			t.Errorf("ours(%q) = %v, want %v", m, !want, want)
 		}
 	}
 }
