@@ -13,7 +13,7 @@ export CGO_ENABLED := 0
 # Where this host's own KVM is not real, kvmhost runs a command on an emulated
 # host, with this kernel.
 KVMHOST := $(CURDIR)/bin/kvmhost
-ifneq ($(shell grep -Eqw 'vmx|svm' /proc/cpuinfo && [ -r /dev/kvm ] && [ -w /dev/kvm ] && echo real),real)
+ifneq ($(shell .ci/tools.sh real-kvm && echo real),real)
 HOST_KERNEL := $(KERNELS)/generic
 KVMHOST     += --kernel $(CURDIR)/$(HOST_KERNEL)/vmlinuz --modules $(CURDIR)/$(HOST_KERNEL)/modules
 endif

@@ -2,7 +2,28 @@
 # tools.sh installs the Debian packages that the Makefile's targets need and
 # this machine lacks, as root or by sudo, and says which. It does nothing where
 # all of them are there.
+#
+# tools.sh real-kvm installs nothing: it succeeds if this host's KVM is real.
 set -eu
+
+# real_kvm has the conditions of kvmhost, which is not built yet when this is
+# asked: the processor's flag, the module for that processor, and a /dev/kvm
+# that this user may open.
+real_kvm() {
+	flags=$(sed -n '/^flags[[:space:]]*:/{s/$/ /p;q;}' /proc/cpuinfo)
+	case $flags in
+	*' vmx '*) module=kvm_intel ;;
+	*' svm '*) module=kvm_amd ;;
+	*) return 1 ;;
+	esac
+	# The shell makes what it opens for writing if it is not there.
+	[ -d "/sys/module/$module" ] && [ -c /dev/kvm ] && (: <>/dev/kvm) 2>/dev/null
+}
+
+if [ "${1:-}" = real-kvm ]; then
+	real_kvm
+	exit
+fi
 
 want() { # want COMMAND PACKAGE
 	command -v "$1" >/dev/null 2>&1 || PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
@@ -11,13 +32,12 @@ want() { # want COMMAND PACKAGE
 missing=
 want git git
 want gcc gcc # the race detector is linked by it
+# gcc only recommends the C library's headers, which cgo needs.
+echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 want depmod kmod
 want iasl acpica-tools
-# A host whose processor has VMX or SVM, and a /dev/kvm that this user may
-# open, needs no emulated one.
-if ! grep -Eqw 'vmx|svm' /proc/cpuinfo || ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
-	want qemu-system-x86_64 qemu-system-x86
-fi
+# A host whose KVM is real needs no emulated one.
+real_kvm || want qemu-system-x86_64 qemu-system-x86
 [ -n "$missing" ] || exit 0
 
 sudo=
