@@ -222,7 +222,7 @@ func (c *Cache) write(name string, s *source, n *cacheNote) (err error) {
 		}
 	}()
 	defer f.Close()
-	if err := writeCached(f, s.elf, s.data, n); err != nil {
+	if err := writeCached(f, s, n); err != nil {
 		return err
 	}
 	// Without it, a crash of the host soon after may leave the name and the

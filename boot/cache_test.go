@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -152,6 +153,52 @@ func TestCacheDoesNotTrustAnImageThatChangedJustNow(t *testing.T) {
 		}
 		if links, err := os.ReadDir(filepath.Join(dir, "images")); err != nil || len(links) != 0 {
 			t.Errorf("start %d: %d images are trusted, %v", i, len(links), err)
+		}
+	}
+}
+
+// A vmlinux that changes between the hashing and the copying is not kept: its
+// new contents under the old hash would be taken for the old kernel.
+func TestCacheRefusesAnImageThatChangesMeanwhile(t *testing.T) {
+	image := linuxELF().image(t)
+	for _, tt := range []struct {
+		name   string
+		change func(k *Kernel) error
+		want   error
+	}{
+		{"same", func(*Kernel) error { return nil }, nil},
+		{"written to", func(k *Kernel) error {
+			b := bytes.Clone(image)
+			b[k.elf.segments[0].Offset] ^= 1
+			return os.WriteFile(k.path, b, 0o600)
+		}, errChanged},
+		{"cut", func(k *Kernel) error {
+			last := k.elf.segments[len(k.elf.segments)-1]
+			return os.Truncate(k.path, int64(last.Offset+last.FileSize)-1)
+		}, io.ErrUnexpectedEOF},
+	} {
+		k := open(t, image)
+		c, err := OpenCache(cacheDir(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := k.elfHash()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tt.change(k); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := c.add(k, h, &source{elf: k.elf, data: k.file, size: k.size, image: true})
+		if err == nil {
+			kept.close()
+		}
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: add: %v, want %v", tt.name, err, tt.want)
+		}
+		files, err := os.ReadDir(c.path(kernelsDir))
+		if kept := tt.want == nil; err != nil || (len(files) > 0) != kept {
+			t.Errorf("%s: the cache has %v, %v", tt.name, files, err)
 		}
 	}
 }

@@ -74,9 +74,14 @@ func extents(segments []segment) []extent {
 // pageEnd rounds a up to a whole page.
 func pageEnd(a uint64) uint64 { return (a + pageSize - 1) &^ (pageSize - 1) }
 
-// writeCached writes the kernel img, whose bytes are in data, to f, which is
-// empty. It fills in n's sums and sizes.
-func writeCached(f *os.File, img *elfImage, data io.ReaderAt, n *cacheNote) error {
+// errChanged says that the image is not any more what was hashed.
+var errChanged = errors.New("the image changed while it was read")
+
+// writeCached writes the kernel s to f, which is empty. It fills in n's sums and
+// sizes. If s is an image's file, n.Source must be the hash of what is written:
+// under a hash that is another's, a kernel would stay in the cache for ever.
+func writeCached(f *os.File, s *source, n *cacheNote) error {
+	img := s.elf
 	runs := extents(img.segments)
 	last := runs[len(runs)-1]
 	n.FileSize = last.Offset + last.FileSize
@@ -86,17 +91,13 @@ func writeCached(f *os.File, img *elfImage, data io.ReaderAt, n *cacheNote) erro
 	if err := f.Truncate(int64(n.FileSize)); err != nil { // what is not written is zero
 		return err
 	}
-	buf := make([]byte, 1<<20)
-	for _, run := range runs {
-		for _, p := range run.parts {
-			to := io.NewOffsetWriter(f, int64(run.Offset+p.Addr-run.Addr))
-			from := io.NewSectionReader(data, int64(p.Offset), int64(p.FileSize))
-			if _, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buf); err != nil {
-				return err
-			}
-		}
+	sum, err := writeSegments(f, s, runs)
+	if err != nil {
+		return err
 	}
-	var err error
+	if s.image && sum != n.Source {
+		return errChanged
+	}
 	if n.ContentSum, err = contentSum(f, n.FileSize); err != nil {
 		return err
 	}
@@ -106,6 +107,26 @@ func writeCached(f *os.File, img *elfImage, data io.ReaderAt, n *cacheNote) erro
 	}
 	_, err = f.WriteAt(page, 0)
 	return err
+}
+
+// writeSegments writes the segments of s to their places in f. It returns the
+// hash of what it wrote if s is an image's file.
+func writeSegments(f *os.File, s *source, runs []extent) (h contentHash, err error) {
+	sum := newELFSum(s.elf)
+	buf := make([]byte, 1<<20)
+	for _, run := range runs { // the parts of all runs are in the segments' order
+		for _, p := range run.parts {
+			to := io.Writer(io.NewOffsetWriter(f, int64(run.Offset+p.Addr-run.Addr)))
+			if s.image { // other hashes are not of the ELF, and this one takes time
+				sum.begin(p)
+				to = io.MultiWriter(to, sum)
+			}
+			if err := copySegment(to, s.data, p, buf); err != nil {
+				return h, err
+			}
+		}
+	}
+	return sum.hash(), nil
 }
 
 // contentSum returns the CRC-32C of a cached kernel behind its first page.

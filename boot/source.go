@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"runtime/debug"
 	"time"
@@ -16,6 +17,7 @@ type source struct {
 	data    io.ReaderAt
 	size    uint64 // of data
 	aligned bool   // segments are whole pages in data, a file, as in memory
+	image   bool   // data is the image's file, which others may write to
 	close   func()
 }
 
@@ -80,7 +82,7 @@ func (l *loader) extract(cache *Cache) (*source, contentHash, error) {
 		return l.extractPayload(cache)
 	}
 	k := l.Kernel
-	plain := &source{elf: k.elf, data: k.file, size: k.size, close: func() {}}
+	plain := &source{elf: k.elf, data: k.file, size: k.size, image: true, close: func() {}}
 	if cache == nil {
 		return plain, contentHash{}, nil
 	}
@@ -153,17 +155,45 @@ func (k *Kernel) unpack(payload []byte) (*source, error) {
 // elfHash hashes what is loaded of an ELF. Symbols and debugging information,
 // which may be many times as much, do not matter.
 func (k *Kernel) elfHash() (h contentHash, err error) {
-	sum := sha256.New()
-	img := k.elf
-	fmt.Fprintf(sum, "elf %d %#x %#x %t %q\n", img.bits, img.entry, img.pvhEntry, img.linux, img.release)
+	sum := newELFSum(k.elf)
 	buf := make([]byte, 1<<20)
-	for _, s := range img.segments {
-		fmt.Fprintf(sum, "%#x %#x %#x %#x %d\n", s.Addr, s.Virtual, s.FileSize, s.MemSize, s.Flags)
-		section := io.NewSectionReader(k.file, int64(s.Offset), int64(s.FileSize))
-		if _, err := io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{section}, buf); err != nil {
+	for _, s := range k.elf.segments {
+		sum.begin(s)
+		if err := copySegment(sum, k.file, s, buf); err != nil {
 			return h, fmt.Errorf("reading it: %w", err)
 		}
 	}
-	sum.Sum(h[:0])
-	return h, nil
+	return sum.hash(), nil
+}
+
+// An elfSum makes the hash of an ELF, from its segments in their order: begin,
+// and then the bytes of the segment, for each of them.
+type elfSum struct{ sha hash.Hash }
+
+func newELFSum(img *elfImage) elfSum {
+	sum := elfSum{sha256.New()}
+	fmt.Fprintf(sum, "elf %d %#x %#x %t %q\n", img.bits, img.entry, img.pvhEntry, img.linux, img.release)
+	return sum
+}
+
+func (e elfSum) begin(s segment) {
+	fmt.Fprintf(e, "%#x %#x %#x %#x %d\n", s.Addr, s.Virtual, s.FileSize, s.MemSize, s.Flags)
+}
+
+func (e elfSum) Write(b []byte) (int, error) { return e.sha.Write(b) }
+
+func (e elfSum) hash() (h contentHash) {
+	e.sha.Sum(h[:0])
+	return h
+}
+
+// copySegment writes the bytes of a segment of data to w, by way of buf. That
+// there are fewer than when the headers were read is an error.
+func copySegment(w io.Writer, data io.ReaderAt, s segment, buf []byte) error {
+	from := io.NewSectionReader(data, int64(s.Offset), int64(s.FileSize))
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{from}, buf)
+	if err == nil && n < int64(s.FileSize) {
+		err = fmt.Errorf("its segment at %#x ends after %d of %d bytes: %w", s.Addr, n, s.FileSize, io.ErrUnexpectedEOF)
+	}
+	return err
 }
