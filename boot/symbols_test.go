@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"bytes"
 	"debug/elf"
 	"encoding/binary"
 	"testing"
@@ -57,5 +58,36 @@ func TestSymbol(t *testing.T) {
 		if got, ok := l.Symbol(base + 0x100); ok {
 			t.Errorf("stripped: %q", got)
 		}
+	}
+}
+
+// What debug/elf would read as a whole is neither compressed nor very large.
+func TestCheckSymbolTables(t *testing.T) {
+	const sectionSize = 64
+	image := withSymbols(t, linuxELF().image(t), []elf.Sym64{{}}, "\x00")
+	headers := len(image) - 3*sectionSize
+	for _, tt := range []struct {
+		name   string
+		at     int // in the image
+		value  uint64
+		refuse bool
+	}{
+		{"as it is", headers, 0, false},
+		{"symbols compressed", headers + sectionSize + 8, uint64(elf.SHF_COMPRESSED), true},
+		{"symbols too large", headers + sectionSize + 32, maxSymbolTable + 1, true},
+		{"names compressed", headers + 2*sectionSize + 8, uint64(elf.SHF_COMPRESSED), true},
+		{"names too large", headers + 2*sectionSize + 32, maxSymbolTable + 1, true},
+		{"names of no section", headers + sectionSize + 40, 3, true},
+		{"table beyond the end", 40, uint64(len(image)), true},
+		{"another size of entries", 56, 3<<32 | 65<<16, true},
+	} {
+		b := bytes.Clone(image)
+		binary.LittleEndian.PutUint64(b[tt.at:], tt.value)
+		if err := checkSymbolTables(bytes.NewReader(b), 64); (err != nil) != tt.refuse {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	if err := checkSymbolTables(bytes.NewReader(linuxELF32().image(t)), 32); err == nil {
+		t.Error("32 bits, without sections: no error")
 	}
 }
