@@ -50,7 +50,9 @@ kvm-test: build tools kernels initrd
 ## check: formatting and go vet
 .PHONY: check
 check:
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	@sources=$$(git ls-files '*.go'); \
+	if [ -z "$$sources" ]; then echo "git knows of no Go files here: is this a clone of the repository?"; exit 1; fi; \
+	unformatted=$$(gofmt -l $$sources) || exit; \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 
@@ -87,15 +89,20 @@ build:
 initrd: build/init.cpio build/minimal.cpio build/minimal-386.cpio
 
 GUEST_KERNELS := $(KERNELS)/cloud $(KERNELS)/generic $(KERNELS)/cloud-6.12
-GUESTINIT_SRC := $(shell git ls-files guestinit devices/guestport go.mod go.sum)
+GUESTINIT_SRC := go.mod go.sum $(shell find guestinit devices/guestport -type f)
 
-build/init.cpio: $(GUESTINIT_SRC) | build $(KERNELS)/cloud
+# The modules in it are of this kernel's version, so that a new kernel makes a
+# new archive.
+build/init.cpio: $(GUESTINIT_SRC) $(KERNELS)/cloud | build
+	@mkdir -p $(@D)
 	bin/vmm initrd build --modules-dir $(KERNELS)/cloud/modules -o $@
 
 build/minimal.cpio: $(GUESTINIT_SRC) | build
+	@mkdir -p $(@D)
 	bin/vmm initrd build --minimal -o $@
 
 build/minimal-386.cpio: $(GUESTINIT_SRC) | build
+	@mkdir -p $(@D)
 	bin/vmm initrd build --minimal --arch 386 -o $@
 
 ## kernels: Debian's kernels for guests, unpacked in build/kernels
