@@ -39,12 +39,10 @@ unit-test: tools kernels
 
 ## kvm-test: tests that need a real KVM, with real guests; a skip fails
 #
-# An emulated host can hang as a whole, so that only killing it helps: the limit
-# is twice what the slowest package takes. TestIRQFDResample does that to QEMU
-# 7.2 now and then; unit-test has it, on the host's own KVM.
+# The limit of time is twice what the slowest package takes.
 .PHONY: kvm-test
 kvm-test: build tools kernels initrd
-	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 15m -skip '^TestIRQFDResample$$' \
+	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 15m \
 		-exec 'timeout -k 10 1000 $(KVMHOST) --' $(TESTFLAGS) ./kvm/... ./vmm ./cmd/vmm ./cmd/vmm/internal/probe
 
 ## check: formatting and go vet
