@@ -60,12 +60,12 @@ update() {
 	mkdir -p "$dir/.apt/$arch/state/lists/partial" "$dir/.apt/$arch/cache/archives/partial"
 	echo "reading Debian's package lists for $arch (into $dir/.apt)"
 	for try in 1 2 3; do
-		private_apt apt-get -qq update 2>"$dir/.apt/$arch/errors" && return 0
+		# By itself update succeeds when it cannot reach a mirror.
+		private_apt apt-get -qq --error-on=any update 2>"$dir/.apt/$arch/errors" && return 0
 		sleep $((try * 5))
 	done
 	# A mirror that lacks one list of many is no reason to stop here: a
-	# package that is not found is.
-	cat "$dir/.apt/$arch/errors" >&2
+	# package that is not found is, and then the errors are shown.
 	echo "$0: some lists are missing, going on with the rest" >&2
 }
 
@@ -81,6 +81,7 @@ fetch() {
 	update
 	image=$(image "$(package "$variant")")
 	if [ -z "$image" ]; then
+		cat "$dir/.apt/$arch/errors" >&2
 		echo "$0: $(package "$variant") is not in this host's Debian sources (/etc/apt)" >&2
 		exit 1
 	fi
@@ -98,6 +99,10 @@ fetch() {
 	mv "$work/root" "$dir/$variant"
 	rm -rf "$work"
 }
+
+# One at a time: make -j starts one for each variant, and they share DIR/.apt.
+exec 9>"$dir/.lock"
+flock 9
 
 for variant; do
 	[ -e "$dir/$variant/vmlinuz" ] || fetch "$variant"
