@@ -55,6 +55,10 @@ func (a *archive) addLink(guest, target string) { a.add(cpio.Symlink(relative(gu
 
 func (a *archive) addDir(guest string, perm uint64) { a.add(cpio.Directory(relative(guest), perm)) }
 
+// maxFileSize is what the 8 hexadecimal digits of a size in cpio's newc format
+// hold.
+const maxFileSize = 1<<32 - 1
+
 // addHost adds the host's file at f.Host, or the directory with all that is in
 // it, at f.Guest. A symbolic link inside a directory stays one.
 func (a *archive) addHost(f File) error {
@@ -81,6 +85,9 @@ func (a *archive) addHostEntry(host, guest string, entry fs.DirEntry) error {
 	}
 	switch info.Mode().Type() {
 	case 0:
+		if info.Size() > maxFileSize {
+			return fmt.Errorf("%s has %d bytes; a file in an initramfs has at most %d", host, info.Size(), int64(maxFileSize))
+		}
 		content, err := os.ReadFile(host)
 		if err != nil {
 			return err
@@ -100,7 +107,7 @@ func (a *archive) addHostEntry(host, guest string, entry fs.DirEntry) error {
 	return nil
 }
 
-// writeTo writes the archive in cpio's newc format
+// write writes the archive in cpio's newc format
 // (Linux Documentation/driver-api/early-userspace/buffer-format).
 func (a *archive) write(w io.Writer) error {
 	names := make([]string, 0, len(a.records))

@@ -91,11 +91,26 @@ func (o *Options) addPrograms(ctx context.Context, a *archive, c *compiler, work
 		return err
 	}
 	a.addFile(guestinit.Init, binary, 0o755)
-	if len(commands) == 0 {
+	if o.Minimal {
 		return nil
 	}
+	if len(commands) > 0 { // or all that were asked for are of guestinit.Commands
+		if err := o.addBusybox(ctx, a, c, work, commands); err != nil {
+			return err
+		}
+	}
+	for _, name := range guestinit.Commands {
+		if guest := path.Join("/bin", name); !a.has(guest) {
+			a.addLink(guest, guestinit.Init)
+		}
+	}
+	return nil
+}
+
+// addBusybox builds and adds u-root's commands of these names.
+func (o *Options) addBusybox(ctx context.Context, a *archive, c *compiler, work string, commands []string) error {
 	o.progress("building %d commands", len(commands))
-	binary, err = c.busybox(ctx, work, commands)
+	binary, err := c.busybox(ctx, work, commands)
 	if err != nil {
 		return err
 	}
@@ -103,11 +118,6 @@ func (o *Options) addPrograms(ctx context.Context, a *archive, c *compiler, work
 	a.addFile(busybox, binary, 0o755)
 	for _, name := range commands {
 		a.addLink(path.Join("/bin", name), path.Base(busybox))
-	}
-	for _, name := range guestinit.Commands {
-		if guest := path.Join("/bin", name); !a.has(guest) {
-			a.addLink(guest, guestinit.Init)
-		}
 	}
 	return nil
 }

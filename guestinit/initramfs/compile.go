@@ -62,7 +62,9 @@ func (c *compiler) execute(ctx context.Context, env []string, program string, ar
 	// Whoever is called calls compilers in turn: all of them end together.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off") // the user's could change the bytes
+	// The user's could change the bytes. GOFLAGS must not be empty: then the go
+	// command takes what "go env -w" has set.
+	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off")
 	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

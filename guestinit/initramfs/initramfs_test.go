@@ -190,6 +190,32 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// All commands of process 1 are there even if no other is asked for.
+func TestOwnCommandsAlone(t *testing.T) {
+	_, records := unpack(t, build(t, Options{Commands: []string{"poweroff", "reboot"}}))
+	for _, link := range []string{"bin/poweroff", "bin/reboot", "bin/halt"} {
+		if r, found := records[link]; !found || content(t, r) != "/init" {
+			t.Errorf("%s does not lead to /init", link)
+		}
+	}
+	if _, found := records["bin/bb"]; found {
+		t.Error("there are u-root's commands")
+	}
+}
+
+// A larger file's size would be cut, and the archive behind it be garbage.
+func TestFileTooLarge(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "large")
+	write(t, name, "")
+	if err := os.Truncate(name, maxFileSize+1); err != nil {
+		t.Fatal(err)
+	}
+	err := newArchive().addHost(File{name, "/large"})
+	if err == nil || !strings.Contains(err.Error(), "at most 4294967295") {
+		t.Errorf("error %v, want one that says what the limit is", err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	kernel := fakeKernel(t, "6.1-one", map[string]string{"virtio_net": ""})
 	outside := t.TempDir()
@@ -238,6 +264,14 @@ func TestNoGoToolchain(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "golang-go") {
 		t.Errorf("error %v, want one that says where Go comes from", err)
 	}
+}
+
+// What "go env -w" has set is not for the guest's programs.
+func TestFlagsOfTheUser(t *testing.T) {
+	settings := filepath.Join(t.TempDir(), "env")
+	write(t, settings, "GOFLAGS=-mod=none-such\n")
+	t.Setenv("GOENV", settings)
+	build(t, Options{Minimal: true})
 }
 
 func TestAFailedBuildKeepsTheOldArchive(t *testing.T) {
