@@ -247,11 +247,20 @@ func (c *Cache) remember(k *Kernel, h contentHash) error {
 	}
 	link := c.imagePath(k.id)
 	target := filepath.Join("..", kernelsDir, filepath.Base(c.kernelPath(h)))
+	if old, err := os.Readlink(link); err == nil && old != target {
+		// A change of the file that its times do not show.
+		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	err := os.Symlink(target, link)
 	if errors.Is(err, fs.ErrExist) {
-		// Another start was first, or the link is of a kernel that is
-		// gone; the same file has the same hash.
+		// Another start was first, or the link was of a kernel that was
+		// gone, and now is there again.
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return c.sweep() // links are bounded
 }

@@ -540,6 +540,40 @@ func TestLinksAreBounded(t *testing.T) {
 	}
 }
 
+// A start adds a link, and so takes care that there are not too many.
+func TestNewLinkKeepsTheBound(t *testing.T) {
+	c, entries := fillCache(t, 1)
+	for i := range maxImages {
+		if err := os.Symlink("../kernels/"+filepath.Base(entries[0].Path), c.path(imagesDir, fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := linuxELF()
+	e.segments[0].data = pattern(2*pageSize, 0) // as fillCache has it: in the cache already
+	l := load(t, ram(t, 16*mib), Config{Kernel: settled(t, file(t, e.image(t))), CacheDir: c.Dir()})
+	if !l.CacheHit || l.CacheErr != nil {
+		t.Errorf("hit %v, %v", l.CacheHit, l.CacheErr)
+	}
+	if n := len(c.links()); n != maxImages {
+		t.Errorf("%d links, want %d", n, maxImages)
+	}
+}
+
+// A link that leads an image to another's kernel is replaced.
+func TestLinkToAnotherKernel(t *testing.T) {
+	c, _ := fillCache(t, 2)
+	k := settled(t, file(t, linuxELF().image(t)))
+	for _, l := range c.links() {
+		if err := c.remember(k, l.kernel); err != nil {
+			t.Fatal(err)
+		}
+		want := "../kernels/" + filepath.Base(c.kernelPath(l.kernel))
+		if got, err := os.Readlink(c.imagePath(k.id)); err != nil || got != want {
+			t.Errorf("the image's link is %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
 func TestDefaultCacheDir(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "/x")
 	t.Setenv("HOME", "/home/u")
