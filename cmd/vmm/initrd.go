@@ -124,6 +124,10 @@ func (a *app) buildInitrd(f *flags, o *initrdOptions, args []string) error {
 	if err != nil && ctx.Err() != nil {
 		return errors.New("stopped by a signal; nothing was written")
 	}
+	var wrong *initramfs.OptionError
+	if errors.As(err, &wrong) {
+		return &usageError{problems: strings.Split(err.Error(), "\n")}
+	}
 	if err != nil {
 		return err
 	}

@@ -129,6 +129,7 @@ func TestUsageErrors(t *testing.T) {
 		{"initrd build", "-o init.cpio"},
 		{"initrd build -o x --file nothing", "HOST:GUEST"},
 		{"initrd build -o x --minimal --commands ls", "--commands: --minimal has none"},
+		{"initrd build -o x --commands lx", `there is no command "lx"; did you mean`},
 		{"initrd build -o x --modules ext4", "--modules: of which kernel?"},
 		{"initrd build -o x --modules-dir=", `--modules-dir: "": the name is empty`},
 		{"initrd build -o x --kernel-version=", `--kernel-version: "": the name is empty`},

@@ -23,12 +23,15 @@ type Result struct {
 
 // Build builds an initramfs: a cpio archive, not compressed, so that it can be
 // mapped into the guest's memory as it is. What is wrong with the options is
-// reported all at once, before anything is built.
+// reported all at once as an [OptionError], before anything is built.
 func Build(ctx context.Context, o Options) (Result, error) {
 	commands, err := o.expandCommands()
 	kernels, kernelErr := o.kernels()
-	if err := errors.Join(o.check(), err, kernelErr); err != nil {
-		return Result{}, err
+	if err := errors.Join(o.check(), err); err != nil {
+		return Result{}, errors.Join(&OptionError{err}, kernelErr)
+	}
+	if kernelErr != nil {
+		return Result{}, kernelErr
 	}
 	compiler, err := newCompiler(ctx, o.SourceDir, cmp.Or(o.Arch, arches[0]))
 	if err != nil {

@@ -83,6 +83,15 @@ var spareModules = []string{"crc32c_generic", "ext4", "overlay", "9p", "9pnet_vi
 // arches are the architectures that process 1 has an I/O port access for.
 var arches = []string{"amd64", "386"}
 
+// An OptionError says what is wrong with the Options themselves, whatever is on
+// this machine.
+type OptionError struct{ Err error }
+
+func (e *OptionError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *OptionError) Unwrap() error { return e.Err }
+
 // check returns what is wrong with o itself, all of it at once.
 func (o *Options) check() error {
 	var errs []error
