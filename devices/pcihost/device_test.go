@@ -81,14 +81,14 @@ func TestConfigurationSpace(t *testing.T) {
 // FuzzAccess holds for any address and any access in the block: nothing
 // panics, and only the bridge answers.
 func FuzzAccess(f *testing.F) {
-	f.Add(uint32(enable), uint8(configData), uint8(4))
-	f.Add(uint32(0xffffffff), uint8(7), uint8(1))
-	f.Fuzz(func(t *testing.T, address uint32, off, size uint8) {
+	f.Add(uint32(enable), uint8(configData), uint8(2))
+	f.Add(uint32(0xffffffff), uint8(configData+3), uint8(0))
+	f.Fuzz(func(t *testing.T, address uint32, off, logSize uint8) {
 		b := pcihost.New()
 		write(b, configAddress, address)
-		p := make([]byte, 1<<(size%4))
+		p := make([]byte, 1<<(logSize%4))
 		if int(off)+len(p) > pcihost.Size {
-			t.Skip("the bus gives no access across the end of a block")
+			return // the bus gives no access across the end of a block
 		}
 		b.ReadIO(uint64(off), p)
 		bridge := address&enable != 0 && address&0x00ffff00 == 0
