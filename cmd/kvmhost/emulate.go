@@ -57,7 +57,7 @@ func emulate(o *options) (status int, err error) {
 	status, err = s.run()
 	stopErr := machine.Stop()
 	s.wait()
-	if errors.Is(err, errHostGone) || errors.Is(err, errHostLate) || errors.Is(err, errHostHangs) {
+	if _, failed := errors.AsType[hostError](err); failed {
 		return 0, errors.Join(err, stopErr, tail(log, o.kernelLog))
 	}
 	progress.say("throw-away host stopped")

@@ -16,11 +16,15 @@ import (
 	"microvm/cmd/kvmhost/internal/wire"
 )
 
-// What can happen to a throw-away host.
+// A hostError says how the throw-away host failed. Its kernel log may say why.
+type hostError string
+
+func (e hostError) Error() string { return "the throw-away host " + string(e) }
+
 var (
-	errHostGone  = errors.New("the throw-away host ended before the command did")
-	errHostLate  = fmt.Errorf("the throw-away host did not run the command within %v", startPatience)
-	errHostHangs = fmt.Errorf("the throw-away host hangs: no sign of life for %v", maxUnanswered*pingTime)
+	errHostGone  = hostError("ended before the command did")
+	errHostLate  = hostError(fmt.Sprintf("did not run the command within %v", startPatience))
+	errHostHangs = hostError(fmt.Sprintf("hangs: no sign of life for %v", maxUnanswered*pingTime))
 )
 
 // startPatience is how long a host may take until it runs the command: many
