@@ -17,7 +17,8 @@
 // # Locks
 //
 // Devices have their own locks; they hold them when they set an interrupt line,
-// and never when they end the machine. Nothing here is held while a vCPU is in KVM_RUN or a device at work.
+// and never when they end the machine. Nothing here is held while a vCPU is in
+// KVM_RUN or a device at work.
 package vmm
 
 import (

@@ -65,7 +65,8 @@ func split(line string) (parameters, initArgs string) {
 	return strings.TrimSpace(line), ""
 }
 
-// quote returns arg, in quotes if it is empty or has white space, so that the kernel makes one argument of it again.
+// quote returns arg, in quotes if it is empty or has white space, so that the
+// kernel makes one argument of it again.
 func quote(arg string) (string, error) {
 	spaces := arg == ""
 	for _, c := range []byte(arg) {
