@@ -28,7 +28,7 @@ const module = "microvm"
 //	cmd -> vmm -> {boot, devices} -> kvm -> kvm/guestmem
 var mayImport = map[string][]string{
 	"cmd/vmm":      {"cmd/internal", "vmm", "boot", "devices", "kvm", "kvm/guestmem", "guestinit"},
-	"cmd/kvmhost":  {"cmd/internal", "boot", "kvm"},
+	"cmd/kvmhost":  {"cmd/internal", "boot", "kvm", "guestinit/modules"}, // its throw-away host loads modules as a guest does
 	"cmd/internal": {},
 	"vmm":          {"boot", "devices", "kvm", "kvm/guestmem"},
 	"boot":         {"kvm", "kvm/guestmem"},

@@ -74,10 +74,6 @@ func chooseKernel(o *options) (*kernel.Kernel, error) {
 // startMachine starts QEMU with the kernel k, an initramfs made for it, and
 // the directories that it is to see.
 func startMachine(o *options, k *kernel.Kernel, shares []wire.Share, log *os.File, progress *progress) (*qemu.Machine, error) {
-	modules, err := k.Modules.Order()
-	if err != nil {
-		return nil, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -92,7 +88,7 @@ func startMachine(o *options, k *kernel.Kernel, shares []wire.Share, log *os.Fil
 		return nil, err
 	}
 	defer archive.Close()
-	if err := initramfs.Write(archive, self, modules); err != nil {
+	if err := initramfs.Write(archive, self, k.Modules); err != nil {
 		return nil, fmt.Errorf("initramfs: %w", err)
 	}
 	directories := []qemu.Directory{{Path: "/", Tag: guest.RootTag, ReadOnly: true}}

@@ -19,10 +19,10 @@ import (
 // kernel will not: it has no 9p.
 const Install = "apt-get install linux-image-amd64"
 
-// A Kernel is a kernel image and the directory of its modules.
+// A Kernel is a kernel image and the modules that a throw-away host loads.
 type Kernel struct {
-	Image   string // a file that boot.Open takes
-	Modules *Modules
+	Image   string   // a file that boot.Open takes
+	Modules []string // files, each after those that it needs
 }
 
 // Find returns the newest kernel in boot that has, under modules, the modules
@@ -81,14 +81,11 @@ func open(image, modules string) (*Kernel, error) {
 		return nil, err
 	}
 	f.Close()
-	m, err := ReadModules(modules)
+	files, err := moduleFiles(modules)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := m.Order(); err != nil {
-		return nil, err
-	}
-	return &Kernel{Image: image, Modules: m}, nil
+	return &Kernel{Image: image, Modules: files}, nil
 }
 
 // compareVersions orders names as people number them: "6.1.0-56" after
