@@ -27,7 +27,10 @@ boot: build tools $(HOST_KERNEL) $(KERNELS)/cloud build/init.cpio
 .PHONY: test
 test: check unit-test kvm-test
 
-## unit-test: tests that need no KVM, under the race detector; a skip fails
+## unit-test: tests under the race detector, with what KVM this host has itself
+#
+# A skip fails in the packages that need no KVM. In the others a test skips that
+# this host's KVM cannot run; kvm-test runs them all.
 .PHONY: unit-test
 unit-test: tools kernels
 	CGO_ENABLED=1 MICROVM_NOSKIP=1 MICROVM_KERNELS='$(CURDIR)/$(KERNELS)/*/boot/vmlinuz-*' \
