@@ -195,30 +195,44 @@ func (g *guest) wants(t testing.TB, end vmm.End, status uint8) {
 // and its memory, and logs nothing worse than a notice that our machine causes.
 func TestKernels(t *testing.T) {
 	tests := []struct {
-		kernel string
-		entry  boot.Entry
-		cpus   int
-		memory uint64
+		kernel    string
+		extracted bool // give the vmlinux that is inside the bzImage
+		entry     boot.Entry
+		cpus      int
+		memory    uint64
 	}{
-		{"cloud", "auto", 1, 512 * vmm.MiB},
-		{"cloud", "elf", 2, 512 * vmm.MiB},
-		{"cloud", "linux64", 2, 512 * vmm.MiB},
-		{"cloud", "pvh", 2, 512 * vmm.MiB},
-		{"cloud", "auto", 4, 4 * vmm.GiB},
-		{"cloud", "auto", 1, 16 * vmm.GiB},
-		{"generic", "auto", 1, 512 * vmm.MiB},
-		{"generic", "linux64", 1, 512 * vmm.MiB},
-		{"generic", "pvh", 2, 512 * vmm.MiB},
-		{"generic", "auto", 4, 512 * vmm.MiB},
-		{"cloud-6.12", "auto", 1, 512 * vmm.MiB},
-		{"cloud-6.12", "linux64", 2, 512 * vmm.MiB},
-		{"cloud-6.12", "pvh", 1, 512 * vmm.MiB},
-		{"cloud-6.12", "auto", 4, 512 * vmm.MiB},
+		{"cloud", false, "auto", 1, 512 * vmm.MiB},
+		{"cloud", false, "elf", 2, 512 * vmm.MiB},
+		{"cloud", false, "linux64", 2, 512 * vmm.MiB},
+		{"cloud", false, "pvh", 2, 512 * vmm.MiB},
+		{"cloud", false, "auto", 4, 4 * vmm.GiB},
+		{"cloud", false, "auto", 1, 16 * vmm.GiB},
+		{"cloud", true, "elf", 1, 512 * vmm.MiB},
+		{"cloud", true, "pvh", 1, 512 * vmm.MiB},
+		{"generic", false, "auto", 1, 512 * vmm.MiB},
+		{"generic", false, "linux64", 1, 512 * vmm.MiB},
+		{"generic", false, "pvh", 2, 512 * vmm.MiB},
+		{"generic", false, "auto", 4, 512 * vmm.MiB},
+		{"generic", true, "elf", 1, 512 * vmm.MiB},
+		{"generic", true, "pvh", 1, 512 * vmm.MiB},
+		{"cloud-6.12", false, "auto", 1, 512 * vmm.MiB},
+		{"cloud-6.12", false, "linux64", 2, 512 * vmm.MiB},
+		{"cloud-6.12", false, "pvh", 1, 512 * vmm.MiB},
+		{"cloud-6.12", false, "auto", 4, 512 * vmm.MiB},
+		{"cloud-6.12", true, "elf", 1, 512 * vmm.MiB},
+		{"cloud-6.12", true, "pvh", 1, 512 * vmm.MiB},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprintf("%s/%s/%d cpus/%d MiB", tt.kernel, tt.entry, tt.cpus, tt.memory/vmm.MiB), func(t *testing.T) {
+		name := tt.kernel
+		if tt.extracted {
+			name += " extracted"
+		}
+		t.Run(fmt.Sprintf("%s/%s/%d cpus/%d MiB", name, tt.entry, tt.cpus, tt.memory/vmm.MiB), func(t *testing.T) {
 			g := newGuest(t, "echo cpus=$(nproc) $(grep MemTotal /proc/meminfo)")
 			g.Kernel, g.Entry, g.CPUs, g.Memory = kernelImage(t, tt.kernel), tt.entry, tt.cpus, tt.memory
+			if tt.extracted {
+				g.Kernel = extract(t, g.Kernel)
+			}
 			g.run(t).wants(t, vmm.EndPoweredOff, 0)
 			out := g.console.text()
 			found := regexp.MustCompile(`cpus=(\d+) MemTotal: +(\d+) kB`).FindStringSubmatch(out)
@@ -244,6 +258,26 @@ func TestKernels(t *testing.T) {
 			}
 		})
 	}
+}
+
+// extract writes the vmlinux that is inside a bzImage to a file of its own, as
+// the kernel's build made it.
+func extract(t *testing.T, bzImage string) (path string) {
+	t.Helper()
+	k, err := boot.Open(bzImage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	var vmlinux bytes.Buffer
+	if err := k.WriteELF(&vmlinux, ""); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "vmlinux")
+	if err := os.WriteFile(path, vmlinux.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // A 32-bit kernel boots by its 32-bit entry, with a 32-bit init.
