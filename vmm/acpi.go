@@ -28,9 +28,9 @@ func firmwareRanges() []boot.Reserved {
 }
 
 // acpiMachine describes to the guest what newBoard has built.
-func (c *Config) acpiMachine() acpi.Machine {
+func (m *Machine) acpiMachine() acpi.Machine {
 	return acpi.Machine{
-		CPUs:      c.CPUs,
+		CPUs:      m.config.CPUs,
 		LocalAPIC: localAPICBase,
 		IOAPIC:    ioapicBase,
 		Power:     acpiPower,
@@ -39,7 +39,7 @@ func (c *Config) acpiMachine() acpi.Machine {
 		// for a keyboard takes a kernel up to half a second.
 		I8042: false,
 		CMOS:  false,
-		Devices: []acpi.Device{
+		Devices: append([]acpi.Device{
 			{Name: "COM1", HID: "PNP0501", Resources: []acpi.Resource{
 				acpi.IOPorts{Base: portCOM1, Len: serial.Size}, acpi.IRQ{GSI: gsiCOM1},
 			}},
@@ -49,7 +49,7 @@ func (c *Config) acpiMachine() acpi.Machine {
 			{Name: "GPRT", HID: guestport.HID, Resources: []acpi.Resource{
 				acpi.IOPorts{Base: portGuest, Len: guestport.Size},
 			}},
-		},
+		}, m.board.acpiVirtio()...),
 	}
 }
 
@@ -58,7 +58,7 @@ func (c *Config) acpiMachine() acpi.Machine {
 // machine that knows no better way. Linux takes that way on a hardware-reduced
 // machine without EFI.
 func (m *Machine) writeFirmware() (rsdp guestmem.Addr, err error) {
-	tables, rsdp, err := acpi.Build(m.config.acpiMachine(), acpiBase, acpiSize)
+	tables, rsdp, err := acpi.Build(m.acpiMachine(), acpiBase, acpiSize)
 	if err != nil {
 		return 0, err
 	}

@@ -20,6 +20,7 @@ type board struct {
 	ports  *devices.Bus
 	mmio   *devices.Bus
 	com1   *serial.UART
+	virtio []*virtioSlot
 	status atomic.Uint32 // the exit status that the guest has reported
 }
 

@@ -50,7 +50,10 @@ type Config struct {
 	CacheDir string
 
 	Console Console
-	Trace   *Trace // hooks, nil for none
+
+	RNG bool // a virtio entropy device
+
+	Trace *Trace // hooks, nil for none
 
 	// TimeExits measures how long each exit takes the monitor, for Stats;
 	// it costs two clock readings an exit.

@@ -14,7 +14,7 @@ import (
 //	        │ 0xfffbc000 KVM's own pages  │  identity map, TSS (Intel without unrestricted guest)
 //	        │ 0xfee00000 local APICs      │  in KVM
 //	        │ 0xfec00000 I/O APIC         │  in KVM
-//	        │ 0xd0000000 virtio-mmio      │  room for devices
+//	        │ 0xd0000000 virtio devices   │  a page each
 //	  3 GiB ├─────────────────────────────┤
 //	        │ RAM: kernel, initrd         │
 //	  1 MiB ├─────────────────────────────┤
@@ -52,6 +52,20 @@ const (
 	portGuest   = 0x610
 	portPCI     = 0xcf8 // PCI 3.0 §3.2.2.3.2
 )
+
+// Virtio devices have a page of registers each from virtioBase on, so that a
+// guest may map each on its own.
+const (
+	virtioBase   guestmem.Addr = 0xd0000000
+	virtioStride               = guestmem.PageSize
+)
+
+// virtioGSIs are the interrupts of the virtio devices, one each: an
+// edge-triggered line cannot be shared. First come those that a PC leaves to
+// PCI, then those of chips that are not on this board. Not among them are the
+// timer (0, 2), the keyboard (1), the serial ports (3, 4), the clock (8) and the
+// coprocessor (13), whose drivers may ask for them without being told.
+var virtioGSIs = []uint32{16, 17, 18, 19, 20, 21, 22, 23, 5, 6, 7, 9, 10, 11, 12, 14, 15}
 
 // gsiCOM1 is COM1's interrupt, IRQ 4 of a PC.
 const gsiCOM1 = 4

@@ -85,6 +85,9 @@ func New(c Config) (_ *Machine, err error) {
 	if m.board, err = newBoard(m); err != nil {
 		return nil, err
 	}
+	if err = m.addVirtioDevices(); err != nil {
+		return nil, err
+	}
 
 	// Creating a VM takes the host's kernel up to 40 ms (a cgroup with the
 	// NX huge-page mitigation), during which the kernel image can be put in
@@ -161,7 +164,13 @@ func (m *Machine) create() (err error) {
 	if err := m.vm.SetTSSAddr(tssAddr); err != nil {
 		return err
 	}
+	if err := m.connectDoorbells(); err != nil {
+		return err
+	}
 	if err := m.vm.CreateIRQChip(); err != nil {
+		return err
+	}
+	if err := m.connectInterrupts(); err != nil {
 		return err
 	}
 	// Port 0x61 belongs to the timer: a kernel without kvmclock measures its
@@ -219,6 +228,7 @@ func (m *Machine) Run(ctx context.Context) (Outcome, error) {
 		threads.Go(c.run)
 	}
 	threads.Wait()
+	m.stopVirtio()
 	m.end(Outcome{End: EndFailure}, errors.New("vmm: every vCPU stopped without a reason")) // no effect if there was one
 	if err := finishConsole(); err != nil && m.err == nil && m.outcome.End != EndStopped {
 		m.outcome.End, m.outcome.Detail, m.err = EndFailure, err.Error(), err
@@ -237,6 +247,7 @@ func (m *Machine) Stats() Stats {
 		Boot:     bootStats(m.loaded),
 		KVM:      m.kvmCounts(),
 		Console:  m.board.com1.Counts(),
+		Virtio:   m.board.virtioStats(),
 	}
 	s.Exits, s.Accesses = sum(m.counters)
 	select {
@@ -272,6 +283,9 @@ func (m *Machine) Close() error {
 	var errs []error
 	for _, c := range m.cpus {
 		errs = append(errs, c.fd.Close())
+	}
+	if m.board != nil {
+		errs = append(errs, m.board.closeVirtio())
 	}
 	if m.vm != nil {
 		errs = append(errs, m.vm.Close())

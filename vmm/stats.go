@@ -5,20 +5,22 @@ import (
 
 	"microvm/boot"
 	"microvm/devices/serial"
+	"microvm/devices/virtio"
 )
 
 // Stats is what a machine did, for a person or a program to read. Counts of
 // exits do not depend on how busy the host is, so they compare across runs.
 type Stats struct {
-	Exits    []ExitCount   `json:"exits"`     // by reason, most first
-	Accesses []Access      `json:"accesses"`  // exits for a device's register, most first
-	KVM      []KVMCount    `json:"kvm"`       // KVM's own counts, in its order
-	Timeline []Event       `json:"timeline"`  // in order of time
-	Console  serial.Counts `json:"console"`   // bytes over the serial port
-	Outcome  Outcome       `json:"outcome"`   // how the guest ended
-	GuestRAM uint64        `json:"guest_ram"` // bytes
-	CPUs     int           `json:"cpus"`
-	Boot     BootStats     `json:"boot"`
+	Exits    []ExitCount    `json:"exits"`     // by reason, most first
+	Accesses []Access       `json:"accesses"`  // exits for a device's register, most first
+	KVM      []KVMCount     `json:"kvm"`       // KVM's own counts, in its order
+	Timeline []Event        `json:"timeline"`  // in order of time
+	Console  serial.Counts  `json:"console"`   // bytes over the serial port
+	Virtio   []virtio.Stats `json:"virtio"`    // the virtio devices, in the guest's order
+	Outcome  Outcome        `json:"outcome"`   // how the guest ended
+	GuestRAM uint64         `json:"guest_ram"` // bytes
+	CPUs     int            `json:"cpus"`
+	Boot     BootStats      `json:"boot"`
 }
 
 // noNulls makes the lists that are nil empty, so that a program that reads the

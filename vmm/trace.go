@@ -1,6 +1,7 @@
 package vmm
 
 import (
+	"microvm/devices/virtio"
 	"microvm/kvm"
 )
 
@@ -17,6 +18,9 @@ type Trace struct {
 	Access func(cpu int, a Access, data []byte)
 	// Interrupt is called when a device changes its interrupt line.
 	Interrupt func(gsi uint32, high bool)
+	// Virtio returns the hooks for the virtio device of a name, nil for
+	// none. It is called when the machine is built.
+	Virtio func(device string) *virtio.Trace
 	// Event is called for each point of the timeline.
 	Event func(e Event)
 }

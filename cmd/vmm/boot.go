@@ -80,6 +80,8 @@ type bootOptions struct {
 	cpus     int
 	onReboot string
 
+	rng bool
+
 	consoleInput, consoleOutput string
 
 	stats, statsFile string
@@ -112,6 +114,9 @@ func (o *bootOptions) declare(f *flags) {
 	f.countVar(&o.cpus, "cpus", "`NUMBER` of processors")
 	f.choiceVar(&o.onReboot, []string{rebootExit, rebootRestart}, "on-reboot", "`WHAT` to do when the guest reboots: exit or restart")
 
+	f.group("Virtio devices")
+	f.boolVar(&o.rng, "rng", "an entropy device: random numbers from the host, at most 1 MiB a second")
+
 	f.group("The console")
 	f.pathVar(&o.consoleInput, "console-input", "`FILE` that the guest reads in the place of standard input")
 	f.pathVar(&o.consoleOutput, "console-output", "`FILE` that the guest writes in the place of standard output; it is overwritten")
@@ -120,7 +125,7 @@ func (o *bootOptions) declare(f *flags) {
 	f.choiceVar(&o.stats, []string{statsTable, statsJSON}, "stats",
 		"when the guest has ended, print exits by cause and the timeline, as `FORMAT` table or json; with --on-reboot restart once for each life of the guest, as one JSON document each").NoOptDefVal = statsTable
 	f.pathVar(&o.statsFile, "stats-file", "write the statistics to `FILE`, not to standard error")
-	f.listVar(&o.trace, traceKinds, "trace", "print events as they happen: `KINDS` of exits, bus, irq and events")
+	f.listVar(&o.trace, traceKinds, "trace", "print events as they happen: `KINDS` of exits, bus, irq, events and virtio")
 	f.pathVar(&o.traceFile, "trace-file", "write the trace to `FILE`, not to standard error")
 
 	f.group("Decompressed kernels")
@@ -140,6 +145,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 	c := vmm.Config{
 		Kernel: o.kernel, Initrd: o.initrd, Entry: boot.Entry(o.entry),
 		Memory: o.memory, CPUs: o.cpus, CacheDir: o.cacheDir,
+		RNG:       o.rng,
 		TimeExits: o.wantsStats(),
 	}
 	var wrong []vmm.FieldError

@@ -47,6 +47,7 @@ func statsText(s vmm.Stats) string {
 		table("exits\tcount\tshare\thandled in\teach", exitRows(s)) +
 		table("kvm's own counts\tcount", kvmRows(s)) +
 		table("register\taddress\taccess\texits\tbytes", accessRows(s)) +
+		virtioText(s.Virtio) +
 		fmt.Sprintf("console: %d bytes in, %d bytes out\n", s.Console.In, s.Console.Out) +
 		fmt.Sprintf("machine: %s of RAM, %d processors\n", size.Human(s.GuestRAM), s.CPUs) +
 		fmt.Sprintf("kernel and initrd: entry %s, %s mapped, %s copied, decompressed kernel from the cache: %t\n",

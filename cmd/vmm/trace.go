@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"microvm/devices/virtio"
 	"microvm/kvm"
 	"microvm/vmm"
 )
@@ -18,9 +19,10 @@ const (
 	traceBus    = "bus"
 	traceIRQ    = "irq"
 	traceEvents = "events"
+	traceVirtio = "virtio"
 )
 
-var traceKinds = []string{traceExits, traceBus, traceIRQ, traceEvents}
+var traceKinds = []string{traceExits, traceBus, traceIRQ, traceEvents, traceVirtio}
 
 // traceBuffer is how much of a trace waits to be written, and traceDelay for how
 // long: a trace of exits has thousands of lines a second, and one of a guest that
@@ -80,7 +82,37 @@ func (t *tracer) hooks(kinds []string) *vmm.Trace {
 			_ = t.flush()
 		}
 	}
+	if slices.Contains(kinds, traceVirtio) {
+		h.Virtio = t.virtioHooks
+	}
 	return &h
+}
+
+// virtioHooks are the hooks for one virtio device.
+func (t *tracer) virtioHooks(device string) *virtio.Trace {
+	return &virtio.Trace{
+		Status: func(s virtio.Status, err error) {
+			if err != nil {
+				t.line("virtio %s status %v: %v", device, s, err)
+				return
+			}
+			t.line("virtio %s status %v", device, s)
+		},
+		Features: func(offered, accepted virtio.Features, refused error) {
+			if refused != nil {
+				t.line("virtio %s refuses the driver's features: %v", device, refused)
+				return
+			}
+			t.line("virtio %s features %v; offered, not accepted: %v", device, accepted, offered&^accepted)
+		},
+		Ring: func(queue int, e virtio.RingEvent) {
+			if e.Used {
+				t.line("virtio %s queue %d used: %d bytes written", device, queue, e.Writable)
+				return
+			}
+			t.line("virtio %s queue %d chain: %d bytes to read, %d to write", device, queue, e.Readable, e.Writable)
+		},
+	}
 }
 
 // line writes one line. What cannot be written shows in flush.

@@ -1,0 +1,285 @@
+package virtio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"microvm/devices"
+	"microvm/devices/eventfd"
+	"microvm/devices/virtio/virtq"
+	"microvm/kvm/guestmem"
+)
+
+// Options are what a device's transport is wired to.
+type Options struct {
+	Name      string // of the device, unique in the machine: "disk0"
+	Memory    *guestmem.Memory
+	Interrupt func() error // an edge on the device's interrupt line
+	Fail      func(error)  // ends the machine: the host has failed
+	Trace     *Trace       // hooks, nil for none
+}
+
+// A control is a device as the driver configures it, whatever the transport.
+type control struct {
+	Options
+	dev       Device
+	offered   Features
+	doorbells []eventfd.FD // one a queue, for the control's life
+
+	interrupts atomic.Uint32 // the interrupt status
+	counts     []queueCounts // one a queue
+	sessions   atomic.Uint64
+	running    sync.WaitGroup // goroutines of sessions
+
+	mu       sync.Mutex
+	status   Status // guarded by mu, as all below
+	accepted Features
+	queues   []queueSetup
+	session  *running // nil unless the device runs
+	stopped  bool     // the machine has ended: no session begins
+	refused  error    // what was wrong with the features the driver wanted last
+	errors   uint64   // rules that the driver has broken
+	lastErr  error
+
+	config     []byte // the configuration space as the driver was last shown it
+	fresh      []byte // scratch of refreshConfig
+	generation uint32
+}
+
+// A queueSetup is what the driver has said of a queue.
+type queueSetup struct {
+	max   uint16
+	ready bool
+	virtq.Config
+}
+
+// A running is a session with the goroutine that runs it.
+type running struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when Run has returned
+}
+
+func newControl(dev Device, o Options) (*control, error) {
+	sizes := dev.QueueSizes()
+	c := &control{Options: o, dev: dev, offered: dev.Features() | ringFeatures}
+	if c.Trace == nil {
+		c.Trace = &Trace{}
+	}
+	c.config = dev.AppendConfig(nil)
+	if len(sizes) > MaxQueues || len(c.config) > MaxConfig {
+		panic(fmt.Sprintf("virtio: %s has %d queues and %d bytes of configuration", o.Name, len(sizes), len(c.config)))
+	}
+	c.counts = make([]queueCounts, len(sizes))
+	for _, size := range sizes {
+		bell, err := eventfd.New()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", o.Name, err), c.close())
+		}
+		c.doorbells = append(c.doorbells, bell)
+		c.queues = append(c.queues, queueSetup{max: size})
+	}
+	return c, nil
+}
+
+func broken(rule, format string, args ...any) *devices.GuestError {
+	return &devices.GuestError{Rule: rule, Detail: fmt.Sprintf(format, args...)}
+}
+
+// setStatus is the driver's write to the device status.
+func (c *control) setStatus(written Status) {
+	if written == 0 {
+		c.reset()
+		return
+	}
+	bits, err := c.status.added(written)
+	if err != nil {
+		c.violated(err)
+		return
+	}
+	if bits&StatusFeaturesOK != 0 {
+		// The bit stays clear if the device cannot work with what the
+		// driver accepts; the driver reads it back (virtio-v1.2 §2.2.2, §3.1.1).
+		c.refused = checkFeatures(c.dev, c.offered, c.accepted)
+		if hook := c.Trace.Features; hook != nil {
+			hook(c.offered, c.accepted, c.refused)
+		}
+		if c.refused != nil {
+			bits &^= StatusFeaturesOK
+		}
+	}
+	c.status |= bits
+	c.traceStatus(nil)
+	if bits&StatusDriverOK != 0 && c.status&StatusNeedsReset == 0 {
+		c.start()
+	}
+}
+
+func (c *control) traceStatus(err error) {
+	if hook := c.Trace.Status; hook != nil {
+		hook(c.status, err)
+	}
+}
+
+// violated notes that the driver broke a rule by a write that then has no other
+// effect.
+func (c *control) violated(err error) {
+	c.errors++
+	c.lastErr = err
+	c.traceStatus(err)
+}
+
+// reset ends the session and forgets what the driver has said (virtio-v1.2
+// §2.4). When it returns the device does not touch the queues any more: a
+// driver may free them at once.
+func (c *control) reset() {
+	c.endSession()
+	c.status, c.accepted = 0, 0
+	for i := range c.queues {
+		c.queues[i] = queueSetup{max: c.queues[i].max}
+	}
+	c.interrupts.Store(0)
+	c.traceStatus(nil)
+}
+
+// start begins a session with the queues that are ready.
+func (c *control) start() {
+	if c.stopped {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Session{
+		Features: c.accepted, Memory: c.Memory,
+		Queues:        make([]*Queue, len(c.queues)),
+		configChanged: func() { c.raise(interruptConfig) },
+	}
+	for i := range c.queues {
+		var err error
+		if s.Queues[i], err = c.openQueue(i); err != nil {
+			cancel()
+			c.breakDown(fmt.Errorf("queue %d: %w", i, err))
+			return
+		}
+	}
+	r := &running{cancel: cancel, done: make(chan struct{})}
+	c.session = r
+	c.sessions.Add(1)
+	c.running.Go(func() {
+		err := c.dev.Run(ctx, s)
+		close(r.done)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			c.ended(r, err)
+		}
+	})
+}
+
+// openQueue is queue i for a session, nil if the driver does not use it.
+func (c *control) openQueue(i int) (*Queue, error) {
+	setup := &c.queues[i]
+	if !setup.ready {
+		return nil, nil
+	}
+	if setup.Size > setup.max {
+		return nil, broken("virtio-v1.2 §4.2.2.2", "a queue of %d entries; the largest size is %d", setup.Size, setup.max)
+	}
+	setup.Indirect = c.accepted&FeatureIndirectDesc != 0
+	setup.EventIdx = c.accepted&FeatureEventIdx != 0
+	vq, err := virtq.New(c.Memory, setup.Config)
+	if err != nil {
+		return nil, err
+	}
+	q := &Queue{vq: vq, doorbell: c.doorbells[i], interrupt: c.raiseUsed, counts: &c.counts[i]}
+	if hook := c.Trace.Ring; hook != nil {
+		q.trace = func(e RingEvent) { hook(i, e) }
+	}
+	return q, nil
+}
+
+// ended is told that the session r ended with an error of its own accord.
+func (c *control) ended(r *running, err error) {
+	var guest *devices.GuestError
+	if !errors.As(err, &guest) {
+		c.Fail(fmt.Errorf("%s: %w", c.Name, err))
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session == r { // and not reset meanwhile
+		c.breakDown(err)
+	}
+}
+
+// breakDown stops the device until the driver resets it (virtio-v1.2 §2.1.2).
+func (c *control) breakDown(err error) {
+	c.endSession()
+	c.errors++
+	c.lastErr = err
+	c.status |= StatusNeedsReset
+	c.traceStatus(err)
+	if c.status&StatusDriverOK != 0 {
+		c.raise(interruptConfig)
+	}
+}
+
+// endSession stops the device, if it runs, and waits for it.
+func (c *control) endSession() {
+	r := c.session
+	if r == nil {
+		return
+	}
+	c.session = nil
+	r.cancel()
+	for _, bell := range c.doorbells {
+		if err := bell.Signal(); err != nil {
+			c.Fail(fmt.Errorf("%s: %w", c.Name, err))
+			return
+		}
+	}
+	<-r.done
+}
+
+// stop ends the device for good, with the machine.
+func (c *control) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	c.endSession()
+	c.mu.Unlock()
+	c.running.Wait()
+}
+
+// close gives the doorbells back.
+//
+// Preconditions: stop has returned, or nothing was ever started.
+func (c *control) close() error {
+	var errs []error
+	for _, bell := range c.doorbells {
+		errs = append(errs, bell.Close())
+	}
+	c.doorbells = nil
+	return errors.Join(errs...)
+}
+
+func (c *control) raiseUsed() { c.raise(interruptUsedBuffer) }
+
+// raise interrupts the driver for a reason. The reason is there before the
+// edge, and the driver clears only the reasons that it has read: none is lost.
+func (c *control) raise(reason uint32) {
+	c.interrupts.Or(reason)
+	if err := c.Interrupt(); err != nil {
+		c.Fail(fmt.Errorf("%s: %w", c.Name, err))
+	}
+}
+
+// refreshConfig reads the configuration space anew. If it is not as the driver
+// was shown it last, the generation changes, so that a driver that reads a field
+// in pieces notices (virtio-v1.2 §2.5.1).
+func (c *control) refreshConfig() {
+	c.fresh = c.dev.AppendConfig(c.fresh[:0])
+	if !bytes.Equal(c.fresh, c.config) {
+		c.config, c.fresh = c.fresh, c.config
+		c.generation++
+	}
+}

@@ -1,0 +1,96 @@
+package virtio
+
+import (
+	"context"
+	"sync/atomic"
+
+	"microvm/devices/eventfd"
+	"microvm/devices/virtio/virtq"
+)
+
+// A Queue is a virtqueue of a session, with the ways to wait for the driver and
+// to interrupt it. As with [virtq.Queue], one goroutine may take chains while
+// another gives them back.
+type Queue struct {
+	vq        *virtq.Queue
+	doorbell  eventfd.FD
+	interrupt func()
+	counts    *queueCounts
+	trace     func(RingEvent)
+}
+
+// queueCounts are a queue's counts over all sessions.
+type queueCounts struct {
+	chains, wakeups, interrupts, suppressed atomic.Uint64
+}
+
+// Size is the number of the queue's entries, which is also the largest number
+// of pieces that a chain can have.
+func (q *Queue) Size() int { return q.vq.Size() }
+
+// Pop takes the next chain. It reports false if there is none: see Wait.
+func (q *Queue) Pop(c *virtq.Chain) (bool, error) {
+	ok, err := q.vq.Pop(c)
+	if ok {
+		q.counts.chains.Add(1)
+		if q.trace != nil {
+			q.trace(RingEvent{Readable: c.Reader.Len(), Writable: c.Writer.Len()})
+		}
+	}
+	return ok, err
+}
+
+// Wait returns when Pop may find a chain, when the doorbell rings for another
+// reason, or with ctx's error when ctx, which is Run's, is done.
+func (q *Queue) Wait(ctx context.Context) error {
+	if q.vq.EnableNotify() {
+		return ctx.Err()
+	}
+	if err := q.doorbell.Wait(); err != nil {
+		return err
+	}
+	q.counts.wakeups.Add(1)
+	q.vq.DisableNotify()
+	return ctx.Err()
+}
+
+// Next waits until there is a chain, and takes it. The error is ctx's when ctx,
+// which is Run's, is done.
+func (q *Queue) Next(ctx context.Context, c *virtq.Chain) error {
+	for {
+		if ok, err := q.Pop(c); ok || err != nil {
+			return err
+		}
+		if err := q.Wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Ring wakes who waits in Wait: what it waits for may have come from the host's
+// side.
+func (q *Queue) Ring() error { return q.doorbell.Signal() }
+
+// Doorbell is the eventfd that wakes Wait, for a kernel interface that signals
+// one itself. It is good until Run returns.
+func (q *Queue) Doorbell() int { return q.doorbell.Int() }
+
+// Push gives c back to the driver, with the number of bytes that were written
+// to it from its beginning on. The driver gets it with Publish.
+func (q *Queue) Push(c *virtq.Chain, written int) {
+	if q.trace != nil {
+		q.trace(RingEvent{Used: true, Writable: written})
+	}
+	q.vq.Push(c, written)
+}
+
+// Publish lets the driver see what was pushed, and interrupts it if it wants
+// that.
+func (q *Queue) Publish() {
+	if q.vq.Publish() {
+		q.counts.interrupts.Add(1)
+		q.interrupt()
+	} else {
+		q.counts.suppressed.Add(1)
+	}
+}

@@ -1,0 +1,133 @@
+package vmm
+
+import (
+	"errors"
+	"fmt"
+
+	"microvm/boot/acpi"
+	"microvm/devices/eventfd"
+	"microvm/devices/virtio"
+	"microvm/devices/virtio/rng"
+	"microvm/kvm"
+	"microvm/kvm/guestmem"
+)
+
+// A virtioSlot is a place on the board for a virtio device, with its address and
+// its interrupt.
+type virtioSlot struct {
+	*virtio.MMIO
+	base guestmem.Addr
+	gsi  uint32
+	irq  eventfd.FD // a write to it is an edge on gsi
+}
+
+// addVirtioDevices puts the devices that the configuration asks for on the board,
+// in the order in which a guest is to find them.
+func (m *Machine) addVirtioDevices() error {
+	if m.config.RNG {
+		return m.addVirtio("rng", rng.New())
+	}
+	return nil
+}
+
+// addVirtio puts dev into the next slot.
+func (m *Machine) addVirtio(name string, dev virtio.Device) error {
+	n := len(m.board.virtio)
+	if n == len(virtioGSIs) {
+		return fmt.Errorf("vmm: no interrupt is left for %s: a machine has at most %d virtio devices", name, len(virtioGSIs))
+	}
+	irq, err := eventfd.New()
+	if err != nil {
+		return err
+	}
+	s := &virtioSlot{base: virtioBase + guestmem.Addr(n)*virtioStride, gsi: virtioGSIs[n], irq: irq}
+	o := virtio.Options{Name: name, Memory: m.mem, Interrupt: m.interrupter(s), Fail: m.fail}
+	if hook := m.config.Trace; hook != nil && hook.Virtio != nil {
+		o.Trace = hook.Virtio(name)
+	}
+	if s.MMIO, err = virtio.NewMMIO(dev, o); err != nil {
+		return errors.Join(err, irq.Close())
+	}
+	m.board.virtio = append(m.board.virtio, s)
+	return m.board.mmio.Add(s.MMIO, uint64(s.base), virtio.Size)
+}
+
+// interrupter returns the function by which a device in s interrupts the guest.
+func (m *Machine) interrupter(s *virtioSlot) func() error {
+	hook := m.config.Trace
+	if hook == nil || hook.Interrupt == nil {
+		return s.irq.Signal
+	}
+	return func() error {
+		hook.Interrupt(s.gsi, true)
+		return s.irq.Signal()
+	}
+}
+
+// connectDoorbells makes KVM wake the devices when the guest notifies them,
+// without an exit. It comes before the interrupt controllers, as the memory
+// slots do and for the same reason.
+func (m *Machine) connectDoorbells() error {
+	for _, s := range m.board.virtio {
+		for queue, fd := range s.Doorbells() {
+			err := m.vm.IOEventFD(kvm.IOEvent{
+				FD: fd, Addr: uint64(s.base) + virtio.RegQueueNotify, Size: virtio.RegQueueNotifySize,
+				Match: true, Value: uint64(queue),
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// connectInterrupts makes KVM interrupt the guest when the devices ask for it.
+// The lines are edge-triggered: InterruptStatus keeps the reasons, and a
+// driver that reads it after the edge sees all that came before.
+func (m *Machine) connectInterrupts() error {
+	for _, s := range m.board.virtio {
+		if err := m.vm.IRQFD(s.gsi, s.irq.Int()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stopVirtio ends the devices' sessions, when no vCPU runs any more.
+func (m *Machine) stopVirtio() {
+	for _, s := range m.board.virtio {
+		s.Stop()
+	}
+}
+
+// closeVirtio gives the devices' descriptors back.
+func (b *board) closeVirtio() error {
+	var errs []error
+	for _, s := range b.virtio {
+		s.Stop()
+		errs = append(errs, s.MMIO.Close(), s.irq.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// acpiVirtio describes the devices to the guest.
+func (b *board) acpiVirtio() []acpi.Device {
+	var devices []acpi.Device
+	for i, s := range b.virtio {
+		devices = append(devices, acpi.Device{
+			Name: fmt.Sprintf("VR%02d", i), HID: virtio.HID, UID: uint32(i),
+			Resources: []acpi.Resource{acpi.Memory{Base: s.base, Len: virtio.Size}, acpi.IRQ{GSI: s.gsi}},
+		})
+	}
+	return devices
+}
+
+// virtioStats is what the devices have done.
+func (b *board) virtioStats() []virtio.Stats {
+	stats := []virtio.Stats{}
+	for _, s := range b.virtio {
+		stats = append(stats, s.Stats())
+	}
+	return stats
+}
