@@ -28,6 +28,7 @@ type Stats struct {
 func (s *Stats) noNulls() {
 	s.Exits, s.Accesses = list(s.Exits), list(s.Accesses)
 	s.KVM, s.Timeline, s.Boot.Phases = list(s.KVM), list(s.Timeline), list(s.Boot.Phases)
+	s.Virtio = list(s.Virtio)
 }
 
 // list is l, or an empty list if l is nil.

@@ -124,8 +124,7 @@ func (b *board) acpiVirtio() []acpi.Device {
 }
 
 // virtioStats is what the devices have done.
-func (b *board) virtioStats() []virtio.Stats {
-	stats := []virtio.Stats{}
+func (b *board) virtioStats() (stats []virtio.Stats) {
 	for _, s := range b.virtio {
 		stats = append(stats, s.Stats())
 	}
