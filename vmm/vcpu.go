@@ -29,7 +29,7 @@ func (m *Machine) newVCPU(id int, f *hostFeatures) (*vcpu, error) {
 	c := &vcpu{id: id, m: m, fd: fd, counters: newCounters()}
 	if err := c.setUp(f); err != nil {
 		fd.Close()
-		return nil, fmt.Errorf("vCPU %d: %w", id, err)
+		return nil, err
 	}
 	return c, nil
 }
@@ -76,9 +76,9 @@ func (c *vcpu) run() {
 // runError explains why KVM_RUN failed, where that is known.
 func (c *vcpu) runError(err error) error {
 	if errors.Is(err, syscall.EFAULT) {
-		err = fmt.Errorf("%w: guest memory cannot be read; was the kernel or initrd file truncated while the guest ran?", err)
+		return fmt.Errorf("%w: guest memory cannot be read; was the kernel or initrd file truncated while the guest ran?", err)
 	}
-	return fmt.Errorf("vCPU %d: %w", c.id, err)
+	return err
 }
 
 // handle counts, traces and answers one exit. It returns false when this
