@@ -64,7 +64,7 @@ func (b *bzImage) checkBootable(size uint64) error {
 		return fmt.Errorf("the image has a Linux boot header of protocol %s and would need a BIOS: "+
 			"this monitor needs %s or later, which Linux has since 3.8", protocol(h.Version), protocol(minProtocol))
 	case b.codeSize == 0 || size <= b.setupSize:
-		return fmt.Errorf("the image has a Linux boot header but needs a BIOS: it has no protected-mode part "+
+		return fmt.Errorf("the image has a Linux boot header but no protected-mode part: it is cut off, or needs a BIOS "+
 			"(syssize is %d, real-mode code %d of %d bytes)", h.SysSize, b.setupSize, size)
 	case size-b.setupSize < b.codeSize:
 		return fmt.Errorf("the bzImage is truncated: by its header it has %d bytes, the file has %d",
