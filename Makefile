@@ -37,7 +37,7 @@ unit-test: tools kernels
 	MICROVM_HOST_KERNEL=$(CURDIR)/$(KERNELS)/generic \
 	$(GO) test -race -timeout 20m $(TESTFLAGS) ./boot/... ./devices/... ./guestinit/... ./cmd/kvmhost/... ./cmd/internal/... \
 		./cmd/vmm/internal/cmdline ./cmd/vmm/internal/config ./cmd/vmm/internal/ctxio \
-		./cmd/vmm/internal/host ./cmd/vmm/internal/measure ./cmd/vmm/internal/suggest ./cmd/vmm/internal/terminal
+		./cmd/vmm/internal/host ./cmd/vmm/internal/measure ./cmd/vmm/internal/option ./cmd/vmm/internal/suggest ./cmd/vmm/internal/terminal
 	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) ./kvm/... ./vmm ./cmd/vmm
 
 ## kvm-test: tests that need a real KVM, with real guests; a skip fails

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 
 	"microvm/cmd/internal/size"
 	"microvm/cmd/vmm/internal/config"
+	"microvm/cmd/vmm/internal/option"
 	"microvm/cmd/vmm/internal/suggest"
 	"microvm/vmm"
 )
@@ -28,7 +28,10 @@ type flags struct {
 	groups []flagGroup
 	// origin is where a flag was set if not on the command line:
 	// "boot.toml:3".
-	origin   map[string]string
+	origin map[string]string
+	// dir is where relative paths count from: the directory of a
+	// configuration file while it is read, "" for the working directory.
+	dir      string
 	problems []vmm.FieldError
 }
 
@@ -161,11 +164,8 @@ func (f *flags) countVar(p *int, name, text string) *pflag.Flag {
 // choiceVar adds a flag for one of a few words.
 func (f *flags) choiceVar(p *string, choices []string, name, text string) *pflag.Flag {
 	flag := f.add(f.gathered(name, "choice", *p, func(s string) error {
-		if !slices.Contains(choices, s) {
-			return notOneOf(s, choices)
-		}
 		*p = s
-		return nil
+		return suggest.Check(s, choices)
 	}), name, text)
 	flag.Annotations = map[string][]string{isChoice: choices}
 	return flag
@@ -178,11 +178,13 @@ func (f *flags) listVar(p *[]string, choices []string, name, text string) *pflag
 		var words []string
 		for w := range strings.SplitSeq(s, ",") {
 			w = strings.TrimSpace(w)
-			switch {
-			case w == "":
+			if w == "" {
 				return errors.New("there is an empty word; write it like a,b")
-			case choices != nil && !slices.Contains(choices, w):
-				return notOneOf(w, choices)
+			}
+			if choices != nil {
+				if err := suggest.Check(w, choices); err != nil {
+					return err
+				}
 			}
 			words = append(words, w)
 		}
@@ -208,18 +210,19 @@ func (f *flags) namesVar(p *[]string, name, text string) *pflag.Flag {
 	}), name, text)
 }
 
+// optionsVar adds a flag that may be given more than once, each time with options
+// of its own. Add declares them and parses the text.
+func (f *flags) optionsVar(name, text string, add func(o *option.Set, text string) error) {
+	f.add(f.gathered(name, "texts", "", func(s string) error {
+		return add(&option.Set{Dir: f.dir}, s)
+	}), name, text)
+}
+
 // pathsVar adds a flag like pathVar that may be given more than once.
 func (f *flags) pathsVar(p *[]string, name, text string) *pflag.Flag {
 	flag := f.namesVar(p, name, text)
 	flag.Annotations = map[string][]string{isPath: nil}
 	return flag
-}
-
-func notOneOf(word string, choices []string) error {
-	if near := suggest.Nearest(word, choices); near != "" {
-		return fmt.Errorf("must be one of %s; did you mean %s?", strings.Join(choices, ", "), near)
-	}
-	return fmt.Errorf("must be one of %s", strings.Join(choices, ", "))
 }
 
 // parse sets the flags from args and returns the other arguments. The first
@@ -293,16 +296,17 @@ func (f *flags) applyFile(path string) error {
 	if err != nil {
 		return err
 	}
+	f.dir = filepath.Dir(path)
 	for _, s := range settings {
-		at := fmt.Sprintf("%s:%d", path, s.Line)
-		f.applySetting(s, at, filepath.Dir(path))
+		f.applySetting(s, fmt.Sprintf("%s:%d", path, s.Line))
 	}
+	f.dir = ""
 	return nil
 }
 
 // applySetting sets one flag, or adds what is wrong with the setting to
 // f.problems.
-func (f *flags) applySetting(s config.Setting, at, dir string) {
+func (f *flags) applySetting(s config.Setting, at string) {
 	wrong := func(field, problem string) {
 		f.problems = append(f.problems, vmm.FieldError{Field: field, Problem: problem})
 	}
@@ -326,7 +330,7 @@ func (f *flags) applySetting(s config.Setting, at, dir string) {
 	}
 	for _, text := range texts {
 		if _, ok := flag.Annotations[isPath]; ok && text != "" && !filepath.IsAbs(text) {
-			text = filepath.Join(dir, text)
+			text = filepath.Join(f.dir, text)
 		}
 		if err := f.Set(s.Key, text); err != nil {
 			wrong(s.Key, err.Error())

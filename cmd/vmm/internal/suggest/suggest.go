@@ -1,6 +1,12 @@
 // Package suggest finds what a user who mistyped a name may have meant.
 package suggest
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Nearest returns the one of names that is nearest to word, or "" if none is
 // near enough to be worth saying: at most one slip of the fingers for each
 // three letters, or a beginning of the name.
@@ -22,6 +28,18 @@ func Nearest(word string, names []string) string {
 		}
 	}
 	return best
+}
+
+// Check returns what is wrong with word if it is not one of choices.
+func Check(word string, choices []string) error {
+	if slices.Contains(choices, word) {
+		return nil
+	}
+	list := strings.Join(choices, ", ")
+	if near := Nearest(word, choices); near != "" {
+		return fmt.Errorf("must be one of %s; did you mean %s?", list, near)
+	}
+	return fmt.Errorf("must be one of %s", list)
 }
 
 // maxLength bounds the work for a word that is no mistyped name anyway.
