@@ -36,6 +36,7 @@ want gcc gcc # the race detector is linked by it
 echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 want depmod kmod
 want iasl acpica-tools
+want qemu-img qemu-utils
 # A host whose KVM is real needs no emulated one.
 real_kvm || want qemu-system-x86_64 qemu-system-x86
 [ -n "$missing" ] || exit 0

@@ -1,0 +1,145 @@
+package qcow2
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"microvm/vmm/disk/internal/vector"
+)
+
+const (
+	// maxChain bounds how many files an image and its backing files are: each
+	// takes a descriptor, and a look-up of every read of what none has.
+	maxChain = 64
+	// maxL1Chain bounds the bytes of all L1 tables of a chain, which stay in
+	// memory.
+	maxL1Chain = 2 * maxL1
+)
+
+// Options say how Open opens.
+type Options struct {
+	// OpenFile opens a file of the chain for reading. It is where a caller locks
+	// files; nil stands for os.Open.
+	OpenFile func(path string) (*os.File, error)
+}
+
+// Open opens the image at path and its backing files. The path of a backing
+// file is relative to the directory of the image that names it.
+func Open(path string, o Options) (*Image, error) {
+	c := chain{open: o.OpenFile, l1Left: maxL1Chain, cache: newCache(cacheSize)}
+	if c.open == nil {
+		c.open = os.Open
+	}
+	return c.image(path)
+}
+
+// A chain is an image and its backing files while they are opened.
+type chain struct {
+	open   func(string) (*os.File, error)
+	files  []os.FileInfo // opened so far
+	l1Left int64         // bytes that L1 tables may still have
+	cache  *cache        // of all images
+}
+
+// image opens the image at path and all below it.
+func (c *chain) image(path string) (*Image, error) {
+	f, err := c.file(path)
+	if err != nil {
+		return nil, err
+	}
+	i, err := newImage(f, c.l1Left)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	i.cache = c.cache
+	c.l1Left -= i.l1Entries * 8
+	if i.header.backing == "" {
+		return i, nil
+	}
+	if i.backing, err = c.backing(i.header.backing, i.backingFormat, filepath.Dir(path)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: backing file: %w", path, err)
+	}
+	return i, nil
+}
+
+// file opens the file at path, which must be one that has contents of its own,
+// and not be in the chain yet.
+func (c *chain) file(path string) (*os.File, error) {
+	if len(c.files) == maxChain {
+		return nil, fmt.Errorf("more than %d images, one behind another", maxChain)
+	}
+	// Opening something else, a named pipe for example, might wait.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if block := info.Mode().Type() == os.ModeDevice; !info.Mode().IsRegular() && !block {
+		return nil, fmt.Errorf("%s: neither a file nor a block device: %s", path, info.Mode())
+	}
+	for _, other := range c.files {
+		if os.SameFile(info, other) {
+			return nil, fmt.Errorf("%s: a loop: it is its own backing file, directly or through others", path)
+		}
+	}
+	c.files = append(c.files, info)
+	return c.open(path)
+}
+
+// backing opens the backing file with that name and format in an image in dir.
+func (c *chain) backing(name, format, dir string) (layer, error) {
+	if before, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(before, "/") {
+		return nil, fmt.Errorf("%q is of a protocol or JSON; only paths are supported (a path with a colon begins with \"./\")", name)
+	}
+	path := name
+	if !filepath.IsAbs(name) {
+		path = filepath.Join(dir, name)
+	}
+	switch format {
+	case "qcow2":
+		return c.image(path)
+	case "raw", "":
+		return c.raw(path, format)
+	}
+	return nil, fmt.Errorf("%s: its format is given as %q; supported are raw and qcow2", path, format)
+}
+
+// raw opens a raw file. Without a format, it must not look like qcow2.
+func (c *chain) raw(path, format string) (layer, error) {
+	f, err := c.file(path)
+	if err != nil {
+		return nil, err
+	}
+	if format == "" && Probe(f) {
+		f.Close()
+		return nil, fmt.Errorf("%s: begins as qcow2 does, but the image does not give its format, and a guess is not safe; "+
+			"give it with \"qemu-img rebase -u -F qcow2 -b …\"", path)
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &rawFile{f, size}, nil
+}
+
+// A rawFile is a backing file without a format.
+type rawFile struct {
+	*os.File
+	size int64
+}
+
+func (r *rawFile) Size() int64 { return r.size }
+
+func (r *rawFile) ReadVector(bufs [][]byte, off int64) error {
+	_, err := vector.Read(r.File, bufs, off)
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%s: became shorter than the %d bytes that it had", r.Name(), r.size)
+	}
+	return err
+}

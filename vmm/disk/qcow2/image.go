@@ -1,0 +1,70 @@
+package qcow2
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+
+	"microvm/vmm/disk/internal/vector"
+)
+
+// An Image is a qcow2 image with its backing files. Its methods may be called
+// concurrently.
+type Image struct {
+	header
+	file    *os.File
+	backing layer // nil if there is none
+	cache   *cache
+	l1      []uint64 // as many entries as the disk's size needs
+}
+
+// A layer is what an image's unallocated clusters are read from.
+type layer interface {
+	Size() int64
+	ReadVector(bufs [][]byte, off int64) error
+	Close() error
+}
+
+// newImage reads what of the image in f is kept in memory. It uses at most
+// l1Limit bytes for the L1 table.
+func newImage(f *os.File, l1Limit int64) (*Image, error) {
+	h, err := readHeader(f)
+	if err != nil {
+		return nil, err
+	}
+	size := h.l1Entries * 8
+	if size > l1Limit {
+		return nil, fmt.Errorf("its L1 table of %d bytes is too much: a chain of images may have %d in all", size, maxL1Chain)
+	}
+	end, err := f.Seek(0, io.SeekEnd) // also right for a block device
+	if err != nil {
+		return nil, err
+	}
+	if h.l1Table > end-size {
+		return nil, fmt.Errorf("truncated: the file has %d bytes, and its L1 table %d at %#x", end, size, h.l1Table)
+	}
+	table := make([]byte, size)
+	if _, err := vector.Read(f, [][]byte{table}, h.l1Table); err != nil {
+		return nil, err
+	}
+	i := &Image{header: *h, file: f, l1: make([]uint64, h.l1Entries)}
+	for n := range i.l1 {
+		i.l1[n] = binary.BigEndian.Uint64(table[n*8:])
+	}
+	return i, nil
+}
+
+// Size is the disk's size in bytes, which need not be a multiple of anything.
+func (i *Image) Size() int64 { return i.size }
+
+// Close closes the files of the chain.
+func (i *Image) Close() error {
+	err := i.file.Close()
+	if i.backing != nil {
+		if e := i.backing.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
