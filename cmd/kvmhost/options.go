@@ -41,7 +41,8 @@ COMMAND's own. Exit statuses of kvmhost itself: 2 for a wrong command line,
 125 if it failed, 126 if COMMAND cannot be run, 127 if there is none; 128+N if
 signal N ended COMMAND.
 
-To run Go tests: go test -exec kvmhost ./...
+To run Go tests, with kvmhost in PATH or by its absolute path (go test changes
+directory): go test -exec kvmhost ./...
 
 Flags:
 `
