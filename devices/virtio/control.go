@@ -275,7 +275,7 @@ func (c *control) raise(reason uint32) {
 
 // refreshConfig reads the configuration space anew. If it is not as the driver
 // was shown it last, the generation changes, so that a driver that reads a field
-// in pieces notices (virtio-v1.2 §2.5.1).
+// in pieces notices (virtio-v1.2 §4.2.2.1).
 func (c *control) refreshConfig() {
 	c.fresh = c.dev.AppendConfig(c.fresh[:0])
 	if !bytes.Equal(c.fresh, c.config) {

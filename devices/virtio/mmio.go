@@ -79,7 +79,7 @@ func (m *MMIO) read(off uint64) uint32 {
 		return vendorID
 	case regDeviceFeatures:
 		return m.offered.word(m.deviceFeaturesSel)
-	case regQueueSizeMax:
+	case regQueueNumMax:
 		if q := m.queue(); q != nil {
 			return uint32(q.max)
 		}
@@ -173,7 +173,7 @@ func (m *MMIO) write(off uint64, v uint32) {
 		m.setReady(v)
 	case regStatus:
 		m.setStatus(Status(v))
-	case regQueueSize, regQueueDescLow, regQueueDescHigh, regQueueDriverLow, regQueueDriverHigh,
+	case regQueueNum, regQueueDescLow, regQueueDescHigh, regQueueDriverLow, regQueueDriverHigh,
 		regQueueDeviceLow, regQueueDeviceHigh:
 		m.setUpQueue(off, v)
 	}
@@ -206,7 +206,7 @@ func (m *MMIO) setUpQueue(off uint64, v uint32) {
 		return
 	}
 	switch off {
-	case regQueueSize:
+	case regQueueNum:
 		// A size that no queue can have is refused when the session begins.
 		q.Size = uint16(min(v, 0xffff))
 	case regQueueDescLow:

@@ -12,8 +12,8 @@ const (
 	regDriverFeatures    = 0x020 // W: 32 of the accepted feature bits
 	regDriverFeaturesSel = 0x024 // W: which 32
 	regQueueSel          = 0x030 // W: the queue that the next six are of
-	regQueueSizeMax      = 0x034 // R: its largest size, 0 if there is none
-	regQueueSize         = 0x038 // W: its size
+	regQueueNumMax       = 0x034 // R: its largest size, 0 if there is none
+	regQueueNum          = 0x038 // W: its size
 	regQueueReady        = 0x044 // RW: 1 if the device may use it
 	regQueueDescLow      = 0x080 // W: address of its descriptor table
 	regQueueDescHigh     = 0x084

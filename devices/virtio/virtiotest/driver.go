@@ -28,8 +28,8 @@ const (
 	DriverFeatures    = 0x020
 	DriverFeaturesSel = 0x024
 	QueueSel          = 0x030
-	QueueSizeMax      = 0x034
-	QueueSize         = 0x038
+	QueueNumMax       = 0x034
+	QueueNum          = 0x038
 	QueueReady        = 0x044
 	QueueNotify       = 0x050
 	InterruptStatus   = 0x060
@@ -181,7 +181,7 @@ func (d *Driver) Start(wanted virtio.Features) virtio.Features {
 	accepted := d.Negotiate(wanted | virtio.FeatureVersion1)
 	for i := range uint32(virtio.MaxQueues) {
 		d.Write32(QueueSel, i)
-		size := d.Read32(QueueSizeMax)
+		size := d.Read32(QueueNumMax)
 		if size == 0 {
 			break
 		}

@@ -37,7 +37,7 @@ func (d *Driver) AddQueue(i uint32, size uint16, f virtio.Features) *Queue {
 		eventIdx: f&virtio.FeatureEventIdx != 0, indirect: f&virtio.FeatureIndirectDesc != 0,
 	}
 	d.Write32(QueueSel, i)
-	d.Write32(QueueSize, uint32(size))
+	d.Write32(QueueNum, uint32(size))
 	for _, area := range []struct {
 		reg  uint64
 		addr guestmem.Addr
