@@ -176,22 +176,22 @@ func (c *control) start() {
 	})
 }
 
-// openQueue is queue i for a session, nil if the driver does not use it.
+// openQueue is queue i for a session.
 func (c *control) openQueue(i int) (*Queue, error) {
 	setup := &c.queues[i]
+	q := &Queue{doorbell: c.doorbells[i], interrupt: c.raiseUsed, counts: &c.counts[i]}
 	if !setup.ready {
-		return nil, nil
+		return q, nil
 	}
 	if setup.Size > setup.max {
 		return nil, broken("virtio-v1.2 §4.2.2.2", "a queue of %d entries; the largest size is %d", setup.Size, setup.max)
 	}
 	setup.Indirect = c.accepted&FeatureIndirectDesc != 0
 	setup.EventIdx = c.accepted&FeatureEventIdx != 0
-	vq, err := virtq.New(c.Memory, setup.Config)
-	if err != nil {
+	var err error
+	if q.vq, err = virtq.New(c.Memory, setup.Config); err != nil {
 		return nil, err
 	}
-	q := &Queue{vq: vq, doorbell: c.doorbells[i], interrupt: c.raiseUsed, counts: &c.counts[i]}
 	if hook := c.Trace.Ring; hook != nil {
 		q.trace = func(e RingEvent) { hook(i, e) }
 	}

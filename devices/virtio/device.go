@@ -80,8 +80,8 @@ const (
 // the reset.
 type Session struct {
 	Features Features
-	// Queues has an entry for each of the device's queues, nil if the
-	// driver does not use it.
+	// Queues has an entry for each of the device's queues. On one that the
+	// driver has not set up no chain ever comes.
 	Queues []*Queue
 	// Memory is the guest's, for device types whose requests name pages.
 	Memory *guestmem.Memory

@@ -12,7 +12,7 @@ import (
 // to interrupt it. As with [virtq.Queue], one goroutine may take chains while
 // another gives them back.
 type Queue struct {
-	vq        *virtq.Queue
+	vq        *virtq.Queue // nil if the driver has not set the queue up
 	doorbell  eventfd.FD
 	interrupt func()
 	counts    *queueCounts
@@ -25,11 +25,19 @@ type queueCounts struct {
 }
 
 // Size is the number of the queue's entries, which is also the largest number
-// of pieces that a chain can have.
-func (q *Queue) Size() int { return q.vq.Size() }
+// of pieces that a chain can have. It is 0 if the driver has not set the queue up.
+func (q *Queue) Size() int {
+	if q.vq == nil {
+		return 0
+	}
+	return q.vq.Size()
+}
 
 // Pop takes the next chain. It reports false if there is none: see Wait.
 func (q *Queue) Pop(c *virtq.Chain) (bool, error) {
+	if q.vq == nil {
+		return false, nil
+	}
 	ok, err := q.vq.Pop(c)
 	if ok {
 		q.counts.chains.Add(1)
@@ -43,14 +51,16 @@ func (q *Queue) Pop(c *virtq.Chain) (bool, error) {
 // Wait returns when Pop may find a chain, when the doorbell rings for another
 // reason, or with ctx's error when ctx, which is Run's, is done.
 func (q *Queue) Wait(ctx context.Context) error {
-	if q.vq.EnableNotify() {
-		return ctx.Err()
+	if q.vq != nil {
+		if q.vq.EnableNotify() {
+			return ctx.Err()
+		}
+		defer q.vq.DisableNotify()
 	}
 	if err := q.doorbell.Wait(); err != nil {
 		return err
 	}
 	q.counts.wakeups.Add(1)
-	q.vq.DisableNotify()
 	return ctx.Err()
 }
 
@@ -77,6 +87,8 @@ func (q *Queue) Doorbell() int { return q.doorbell.Int() }
 
 // Push gives c back to the driver, with the number of bytes that were written
 // to it from its beginning on. The driver gets it with Publish.
+//
+// Preconditions: c is a chain of q.
 func (q *Queue) Push(c *virtq.Chain, written int) {
 	if q.trace != nil {
 		q.trace(RingEvent{Used: true, Writable: written})
@@ -87,6 +99,9 @@ func (q *Queue) Push(c *virtq.Chain, written int) {
 // Publish lets the driver see what was pushed, and interrupts it if it wants
 // that.
 func (q *Queue) Publish() {
+	if q.vq == nil {
+		return
+	}
 	if q.vq.Publish() {
 		q.counts.interrupts.Add(1)
 		q.interrupt()

@@ -47,10 +47,6 @@ func (*Device) AppendConfig(b []byte) []byte { return b }
 // Run implements virtio.Device.
 func (*Device) Run(ctx context.Context, s *virtio.Session) error {
 	q := s.Queues[0]
-	if q == nil {
-		<-ctx.Done()
-		return ctx.Err()
-	}
 	limit := rate.NewLimiter(Rate, chunk)
 	var c virtq.Chain
 	for {

@@ -63,3 +63,14 @@ func TestReadableBufferBreaksDevice(t *testing.T) {
 		t.Errorf("statistics do not name the broken rule: %+v", s)
 	}
 }
+
+func TestHostileDriver(t *testing.T) {
+	for seed := range uint64(4) {
+		virtiotest.Hostile(t, seed, func() virtio.Device { return rng.New() }, func(d *virtiotest.Driver) {
+			d.Start(0)
+			if n := d.Queues[0].Do(d.In(64)); n != 64 {
+				t.Errorf("seed %d: an honest driver got %d bytes", seed, n)
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ package virtiotest
 
 import (
 	"encoding/binary"
+	"errors"
 	"testing"
 	"time"
 
@@ -64,8 +65,13 @@ type Driver struct {
 // yet. The device is stopped and closed at the test's end.
 func New(t testing.TB, dev virtio.Device) *Driver {
 	t.Helper()
+	return newDriver(t, dev, guestmem.NewHeap(guestmem.Range{Start: 0, Size: MemorySize}))
+}
+
+func newDriver(t testing.TB, dev virtio.Device, mem *guestmem.Memory) *Driver {
+	t.Helper()
 	d := &Driver{
-		T: t, Memory: guestmem.NewHeap(guestmem.Range{Start: 0, Size: MemorySize}),
+		T: t, Memory: mem,
 		Failed: make(chan error, 16), got: make(chan struct{}, 1), free: guestmem.PageSize,
 	}
 	var err error
@@ -83,7 +89,7 @@ func New(t testing.TB, dev virtio.Device) *Driver {
 	}
 	t.Cleanup(func() {
 		d.Device.Stop()
-		if err := d.Device.Close(); err != nil {
+		if err := errors.Join(d.Device.Close(), mem.Close()); err != nil {
 			t.Error(err)
 		}
 		select {
