@@ -51,7 +51,8 @@ type Config struct {
 
 	Console Console
 
-	RNG bool // a virtio entropy device
+	RNG  bool  // a virtio entropy device
+	Nets []Net // virtio network devices
 
 	Trace *Trace // hooks, nil for none
 
@@ -134,6 +135,9 @@ func (c *Config) Check() error {
 	}
 	if c.CPUs < 1 || c.CPUs > MaxCPUs {
 		wrong("cpus", "%d; must be from 1 to %d", c.CPUs, MaxCPUs)
+	}
+	for i := range c.Nets {
+		c.Nets[i].check(func(problem error) { wrong("net", "%v", problem) })
 	}
 	if len(e.Problems) > 0 {
 		return &e

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"microvm/boot"
+	"microvm/devices/virtio/net"
 	"microvm/kvm"
 	"microvm/kvm/guestmem"
 )
@@ -42,6 +43,7 @@ type Machine struct {
 	vm     *kvm.VM
 	cpus   []*vcpu
 	board  *board
+	nets   []*net.Device
 	kernel *boot.Kernel
 	loaded *boot.Loaded
 

@@ -3,6 +3,7 @@ package vmm
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"microvm/boot/acpi"
 	"microvm/devices/eventfd"
@@ -16,22 +17,31 @@ import (
 // its interrupt.
 type virtioSlot struct {
 	*virtio.MMIO
-	base guestmem.Addr
-	gsi  uint32
-	irq  eventfd.FD // a write to it is an edge on gsi
+	device virtio.Device // behind MMIO
+	base   guestmem.Addr
+	gsi    uint32
+	irq    eventfd.FD // a write to it is an edge on gsi
 }
 
 // addVirtioDevices puts the devices that the configuration asks for on the board,
 // in the order in which a guest is to find them.
 func (m *Machine) addVirtioDevices() error {
 	if m.config.RNG {
-		return m.addVirtio("rng", rng.New())
+		if err := m.addVirtio("rng", rng.New()); err != nil {
+			return err
+		}
 	}
-	return nil
+	return m.addNets()
 }
 
-// addVirtio puts dev into the next slot.
-func (m *Machine) addVirtio(name string, dev virtio.Device) error {
+// addVirtio puts dev into the next slot. If it is an io.Closer it is closed with
+// the machine, or here if there is no place for it.
+func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
+	defer func() {
+		if c, ok := dev.(io.Closer); ok && err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
 	n := len(m.board.virtio)
 	if n == len(virtioGSIs) {
 		return fmt.Errorf("vmm: no interrupt is left for %s: a machine has at most %d virtio devices", name, len(virtioGSIs))
@@ -40,7 +50,7 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) error {
 	if err != nil {
 		return err
 	}
-	s := &virtioSlot{base: virtioBase + guestmem.Addr(n)*virtioStride, gsi: virtioGSIs[n], irq: irq}
+	s := &virtioSlot{device: dev, base: virtioBase + guestmem.Addr(n)*virtioStride, gsi: virtioGSIs[n], irq: irq}
 	o := virtio.Options{Name: name, Memory: m.mem, Interrupt: m.interrupter(s), Fail: m.fail}
 	if hook := m.config.Trace; hook != nil && hook.Virtio != nil {
 		o.Trace = hook.Virtio(name)
@@ -101,12 +111,15 @@ func (m *Machine) stopVirtio() {
 	}
 }
 
-// closeVirtio gives the devices' descriptors back.
+// closeVirtio gives back what the devices have of the host's.
 func (b *board) closeVirtio() error {
 	var errs []error
 	for _, s := range b.virtio {
 		s.Stop()
 		errs = append(errs, s.MMIO.Close(), s.irq.Close())
+		if c, ok := s.device.(io.Closer); ok {
+			errs = append(errs, c.Close())
+		}
 	}
 	return errors.Join(errs...)
 }

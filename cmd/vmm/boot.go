@@ -80,7 +80,8 @@ type bootOptions struct {
 	cpus     int
 	onReboot string
 
-	rng bool
+	rng  bool
+	nets []vmm.Net
 
 	consoleInput, consoleOutput string
 
@@ -116,6 +117,7 @@ func (o *bootOptions) declare(f *flags) {
 
 	f.group("Virtio devices")
 	f.boolVar(&o.rng, "rng", "an entropy device: random numbers from the host, at most 1 MiB a second")
+	f.optionsVar("net", netHelp, o.addNet)
 
 	f.group("The console")
 	f.pathVar(&o.consoleInput, "console-input", "`FILE` that the guest reads in the place of standard input")
@@ -146,6 +148,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 		Kernel: o.kernel, Initrd: o.initrd, Entry: boot.Entry(o.entry),
 		Memory: o.memory, CPUs: o.cpus, CacheDir: o.cacheDir,
 		RNG:       o.rng,
+		Nets:      o.nets,
 		TimeExits: o.wantsStats(),
 	}
 	var wrong []vmm.FieldError

@@ -29,8 +29,11 @@ const (
 	// EthernetSize is that of an Ethernet header with one VLAN tag (IEEE
 	// 802.1Q).
 	EthernetSize = 14 + 4
-	// MaxFrame is the largest frame: an IP packet of 65535 bytes.
-	MaxFrame = EthernetSize + 65535
+	// minFrame is that of a frame of nothing but an Ethernet header.
+	minFrame = 14
+	// MaxFrame is that of the largest frame: an IPv6 header is not counted in
+	// the 65535 bytes of its payload (RFC 8200 §3).
+	MaxFrame = EthernetSize + 40 + 65535
 )
 
 // Fields of the header by their offset (virtio-v1.2 §5.1.6), little-endian.
@@ -52,4 +55,37 @@ const (
 	GSOTCPv4        = 1    // VIRTIO_NET_HDR_GSO_TCPV4
 	GSOTCPv6        = 4    // VIRTIO_NET_HDR_GSO_TCPV6
 	GSOECN          = 0x80 // VIRTIO_NET_HDR_GSO_ECN: a bit besides the type
+)
+
+// Fields of the configuration space by their offset (virtio-v1.2 §5.1.4),
+// little-endian, read-only.
+const (
+	configMAC      = 0  // u8[6]
+	configStatus   = 6  // u16: statusLinkUp
+	configMaxPairs = 8  // u16: pairs of queues
+	configMTU      = 10 // u16: bytes of a packet without its Ethernet header
+	configSize     = 12
+
+	statusLinkUp = 1 // VIRTIO_NET_S_LINK_UP
+)
+
+// Limits of mtu in bytes (virtio-v1.2 §5.1.4.1).
+const (
+	MinMTU = 68
+	MaxMTU = 65535
+)
+
+// A command on the control queue (virtio-v1.2 §5.1.6.5): class, command, what
+// is specific to it; the device answers with one byte.
+const (
+	ctrlHeader = 2 // class, command
+	ackOK      = 0 // VIRTIO_NET_OK
+	ackErr     = 1 // VIRTIO_NET_ERR
+
+	classMQ       = 4 // VIRTIO_NET_CTRL_MQ
+	mqPairsSet    = 0 // VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET: u16, pairs to use
+	classOffloads = 5 // VIRTIO_NET_CTRL_GUEST_OFFLOADS
+	offloadsSet   = 0 // VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET: u64, feature bits
+
+	maxCtrlData = 8 // bytes specific to a command that the device knows
 )

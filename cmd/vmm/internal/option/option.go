@@ -26,11 +26,12 @@ type Set struct {
 
 // An option is one that may be given, and whether it was.
 type option struct {
-	name   string
-	bare   string // its value if it is given without one, "" if it needs one
-	repeat bool   // it may be given more than once
-	given  bool
-	set    func(string) error
+	name     string
+	bare     string // its value if it is given without one, "" if it needs one
+	optional bool   // it may be given without a value
+	repeat   bool   // it may be given more than once
+	given    bool
+	set      func(string) error
 }
 
 // Func declares an option whose value goes to set.
@@ -41,6 +42,12 @@ func (s *Set) Func(name string, set func(string) error) {
 // Each is Func for an option that may be given more than once.
 func (s *Set) Each(name string, set func(string) error) {
 	s.options = append(s.options, option{name: name, repeat: true, set: set})
+}
+
+// Optional is Func for an option that may be given without a value, which is
+// then "".
+func (s *Set) Optional(name string, set func(string) error) {
+	s.options = append(s.options, option{name: name, optional: true, set: set})
 }
 
 // Text declares an option whose value goes to p.
@@ -102,7 +109,7 @@ func (s *Set) give(name, value string, hasValue bool) error {
 		return s.unknown(name)
 	case o.given && !o.repeat:
 		return fmt.Errorf("%s is given twice", name)
-	case !hasValue && o.bare == "":
+	case !hasValue && o.bare == "" && !o.optional:
 		return fmt.Errorf("%s needs a value: %s=…", name, name)
 	case !hasValue:
 		value = o.bare

@@ -13,12 +13,14 @@ func parse(text, dir string) (string, error) {
 		path, id, cache string
 		ro              bool
 		forwards        []string
+		tap             = "-"
 	)
 	s := Set{Dir: dir}
 	s.Path("path", &path)
 	s.Text("id", &id)
 	s.Switch("ro", &ro)
 	s.Choice("cache", &cache, "writeback", "none")
+	s.Optional("tap", func(v string) error { tap = v; return nil })
 	s.Each("forward", func(v string) error {
 		if v == "bad" {
 			return errors.New("not a forward")
@@ -27,7 +29,11 @@ func parse(text, dir string) (string, error) {
 		return nil
 	})
 	err := s.Parse(text, "path")
-	return fmt.Sprintf("%s|%s|%t|%s|%v", path, id, ro, cache, forwards), err
+	text = fmt.Sprintf("%s|%s|%t|%s|%v", path, id, ro, cache, forwards)
+	if tap != "-" {
+		text += "|" + tap
+	}
+	return text, err
 }
 
 func TestParse(t *testing.T) {
@@ -42,6 +48,8 @@ func TestParse(t *testing.T) {
 		{"a,,b,id=,,", "", "a,b|,|false||[]"},
 		{"a,,,ro", "", "a,||true||[]"},
 		{"cache=none,forward=1,forward=2", "", "||false|none|[1 2]"},
+		{"tap", "", "||false||[]|"},
+		{"tap=t0,ro", "", "||true||[]|t0"},
 		{"disk.img", "/etc", "/etc/disk.img||false||[]"},
 		{"path=/disk.img", "/etc", "/disk.img||false||[]"},
 	} {
@@ -63,8 +71,8 @@ func TestMistakes(t *testing.T) {
 		"a,path=b":            "path is given twice",
 		"a,ro,ro":             "ro is given twice",
 		"a,cach=none":         `no option "cach"; did you mean cache?`,
-		"a,frobnicate":        `no option "frobnicate"; there are path, id, ro, cache, forward`,
-		"a,=b":                `no option ""; there are path, id, ro, cache, forward`,
+		"a,frobnicate":        `no option "frobnicate"; there are path, id, ro, cache, tap, forward`,
+		"a,=b":                `no option ""; there are path, id, ro, cache, tap, forward`,
 		"a,cache=non":         "cache=non: must be one of writeback, none; did you mean none?",
 		"a,ro=yes":            "ro=yes: must be one of on, off",
 		"a,forward=bad":       "forward=bad: not a forward",

@@ -1,0 +1,110 @@
+package vmm
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	stdnet "net"
+	"os"
+
+	"microvm/devices/virtio/net"
+	"microvm/vmm/network/tap"
+)
+
+// A Net is a network interface of the guest.
+type Net struct {
+	// Tap is the tap interface of the host at the cable's other end.
+	Tap *tap.Config
+	// MAC is the guest's address, of 6 bytes; nil for one that is made of the
+	// host's identity and the other end's name, and so is the same at each
+	// start.
+	MAC stdnet.HardwareAddr
+	// MTU is what the guest is told to use, in bytes of a packet without its
+	// Ethernet header; 0 to leave it at the usual 1500.
+	MTU int
+}
+
+// check reports what is wrong with n.
+func (n *Net) check(wrong func(error)) {
+	if n.Tap == nil {
+		wrong(errors.New("no backend: the other end of the cable"))
+	} else if err := n.Tap.Check(); err != nil {
+		wrong(err)
+	}
+	if n.MAC != nil {
+		if err := checkMAC(n.MAC); err != nil {
+			wrong(err)
+		}
+	}
+	if n.MTU != 0 && (n.MTU < net.MinMTU || n.MTU > net.MaxMTU) {
+		wrong(fmt.Errorf("an mtu of %d; must be from %d to %d", n.MTU, net.MinMTU, net.MaxMTU))
+	}
+}
+
+// macMulticast is the bit of a MAC address's first byte that is set in
+// addresses of groups, and macLocal the one that is clear in those that a
+// manufacturer has given (IEEE 802 §8.2).
+const (
+	macMulticast = 1 << 0
+	macLocal     = 1 << 1
+)
+
+func checkMAC(mac stdnet.HardwareAddr) error {
+	switch {
+	case len(mac) != 6:
+		return fmt.Errorf("mac %v has %d bytes; an Ethernet address has 6", mac, len(mac))
+	case mac[0]&macMulticast != 0:
+		return fmt.Errorf("mac %v is the address of a group: the lowest bit of its first byte must be 0", mac)
+	case mac.String() == "00:00:00:00:00:00":
+		return fmt.Errorf("mac %v is no address", mac)
+	}
+	return nil
+}
+
+// macOf makes an address of the other end's name that no other host has.
+func macOf(name string) stdnet.HardwareAddr {
+	id, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		host, _ := os.Hostname() // without a name there is only the other end's
+		id = []byte(host)
+	}
+	sum := sha256.Sum256(append(id, name...))
+	mac := stdnet.HardwareAddr(sum[:6])
+	mac[0] = mac[0]&^macMulticast | macLocal
+	return mac
+}
+
+// addNets puts the network devices on the board.
+func (m *Machine) addNets() error {
+	for i, n := range m.config.Nets {
+		backend, name, err := n.open()
+		if err != nil {
+			return err
+		}
+		mac := n.MAC
+		if mac == nil {
+			mac = macOf(name)
+		}
+		dev := net.New(net.Options{MAC: mac, MTU: uint16(n.MTU)}, backend)
+		if err := m.addVirtio(fmt.Sprintf("net%d", i), dev); err != nil {
+			return err
+		}
+		m.nets = append(m.nets, dev)
+	}
+	return nil
+}
+
+// open opens the backend, and returns it with the name of its end.
+func (n *Net) open() (net.Backend, string, error) {
+	c := *n.Tap
+	c.MTU = uint16(n.MTU)
+	t, err := tap.Open(c)
+	if err != nil {
+		return nil, "", err
+	}
+	return t, t.Name(), nil
+}
+
+// SetLink plugs in the cable of network interface n, or pulls it out. It
+// panics if there is no such interface.
+func (m *Machine) SetLink(n int, up bool) { m.nets[n].SetLink(up) }
