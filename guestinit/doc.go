@@ -6,6 +6,7 @@
 //	guestinit/initramfs  builds the archive, on the host
 //	guestinit/modules    which kernel modules need which, on the host
 //	guestinit/kernel     brings Debian's kernels
+//	guestinit/rootfs     makes a disk with Debian's systemd
 //
 // The constants here are what process 1 and the builder agree on. Nothing of
 // this runs in the monitor but the builder, and nothing of the monitor's runs
@@ -21,6 +22,7 @@
 //	  ├─ mount the rest             devtmpfs, devpts, sysfs, cgroup2, tmpfs
 //	  ├─ host name, loopback
 //	  ├─ load modules               those that modules.load lists for this kernel
+//	  ├─ root=, if given            the disk's system takes over; see below
 //	  ├─ console                    raw; ask the monitor what is at its other end
 //	  ├─ mark: StageReady
 //	  │
@@ -41,6 +43,27 @@
 // The end of process 1 would be a kernel panic. So it returns from nothing,
 // takes every signal that would end a Go program, and where the machine cannot
 // power off it restarts.
+//
+// # A root on a disk
+//
+// With root= on the kernel's command line process 1 does what an initramfs is
+// for. The parameters are the kernel's own (kernel-parameters):
+//
+//	root=/dev/vda        the block device, by its path; labels and UUIDs are refused
+//	rootfstype=ext4,xfs  the types to try; else all that the kernel knows
+//	rootflags=OPTIONS    what the file system itself understands
+//	ro, rw               how to mount it; ro unless told otherwise
+//	init=PROGRAM         the program on it that becomes process 1; else /sbin/init
+//
+// Process 1 loads the modules that modules.root lists, waits up to ten seconds
+// for the device, mounts it, hands over /dev, /proc and /sys, removes all that is
+// in the initramfs, and becomes PROGRAM, with the arguments that the kernel gave
+// it: what follows "--", and words before it that the kernel does not know. From
+// then on the guest's life is that program's, and so is its end: no exit status
+// is reported. What fails before is said on the console and ends the guest, with
+// status 2 for a root= that is no path, 127 or 126 for a PROGRAM that is missing
+// or cannot be run, and 1 for the rest. Where the root is not in memory, because
+// the kernel itself has mounted a disk there, root= is none of our business.
 //
 // # The console
 //

@@ -12,6 +12,10 @@ var Commands = []string{"halt", "nproc", "poweroff", "reboot", "shutdown"}
 // module after those that it needs.
 const LoadList = "modules.load"
 
+// RootList is the name of another such file: the modules to load where the root
+// is to be a disk's file system.
+const RootList = "modules.root"
+
 // ModulesDir returns the directory of the modules of the kernel with this
 // release, as uname -r prints it.
 func ModulesDir(release string) string { return "/lib/modules/" + release }

@@ -9,18 +9,14 @@ import (
 // shell is the program that runs where the command line names no payload.
 const shell = "/bin/sh"
 
-// payload returns the payload and its arguments: what follows "--" on the
+// payload returns the payload and its arguments: what follows "--" in line, the
 // kernel's command line, else the shell, else nothing if there is no shell in
 // the initramfs.
 //
 // The kernel passes what follows "--" as our own arguments as well, but after
 // every word before it that it does not know.
-func payload() (argv []string, err error) {
-	text, err := os.ReadFile("/proc/cmdline")
-	if err != nil {
-		return nil, err
-	}
-	argv, dashes := afterDashes(string(text))
+func payload(line string) (argv []string, err error) {
+	argv, dashes := afterDashes(line)
 	if dashes && len(argv) == 0 {
 		return nil, errors.New(`nothing follows "--" on the kernel's command line: a program is due there`)
 	}

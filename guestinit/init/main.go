@@ -10,6 +10,8 @@ package main
 import (
 	"os"
 	"strings"
+
+	"microvm/guestinit"
 )
 
 func main() {
@@ -50,12 +52,20 @@ func serve(port guestPort) (status uint8, ran bool) {
 	build(root)
 	setHostname()
 	raiseLoopback()
-	loadModules()
+	loadModules(guestinit.LoadList)
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		say(err.Error())
+		return statusFailure, true
+	}
+	if d, given := rootDisk(string(line)); given && inInitramfs() {
+		return d.handOver(port), true
+	}
 	term := openConsole(port)
 	setEnvironment(term.terminal)
 	port.mark(stageReady)
 
-	argv, err := payload()
+	argv, err := payload(string(line))
 	if err != nil {
 		say(err.Error())
 		return statusUsage, true

@@ -10,16 +10,16 @@ import (
 )
 
 // loadModules loads the modules that the initramfs lists for the running
-// kernel, in the order of the list. That one fails does not stop the others,
-// but those that depend on it will fail as well.
-func loadModules() {
+// kernel in the file called listName, in the order of the list. That one fails
+// does not stop the others, but those that depend on it will fail as well.
+func loadModules(listName string) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		say("uname: ", err.Error())
 		return
 	}
 	dir := guestinit.ModulesDir(unix.ByteSliceToString(name.Release[:]))
-	list, err := os.ReadFile(dir + "/" + guestinit.LoadList)
+	list, err := os.ReadFile(dir + "/" + listName)
 	if err != nil {
 		return // this initramfs has no modules for this kernel
 	}

@@ -10,6 +10,7 @@ import (
 
 // Exit statuses as shells have them (POSIX.1-2017 §2.8.2).
 const (
+	statusFailure       = 1
 	statusUsage         = 2
 	statusNotExecutable = 126
 	statusNotFound      = 127

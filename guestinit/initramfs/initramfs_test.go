@@ -147,6 +147,23 @@ func TestModulesOfSeveralKernels(t *testing.T) {
 	}
 }
 
+// What only a root on a disk needs costs no other guest the time to load it.
+func TestRootModulesAreAListOfTheirOwn(t *testing.T) {
+	dir := fakeKernel(t, "6.1-one", map[string]string{
+		"virtio_blk": "virtio", "virtio": "", "jbd2": "", "crc32c_generic": "", "ext4": "jbd2"})
+	write(t, filepath.Join(dir, "modules.builtin"), "")
+	_, records := unpack(t, build(t, Options{Commands: []string{"poweroff"}, ModuleDirs: []string{dir}}))
+	for name, want := range map[string]string{
+		"modules.load":   "kernel/virtio.ko\nkernel/virtio_blk.ko\n",
+		"modules.root":   "kernel/crc32c_generic.ko\nkernel/jbd2.ko\nkernel/ext4.ko\n",
+		"kernel/ext4.ko": "module ext4",
+	} {
+		if got := content(t, records["lib/modules/6.1-one/"+name]); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestFiles(t *testing.T) {
 	host := t.TempDir()
 	write(t, filepath.Join(host, "tree/sub/file"), "text")

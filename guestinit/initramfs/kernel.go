@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/u-root/u-root/pkg/kmodule"
@@ -20,6 +21,7 @@ import (
 type kernel struct {
 	index   *modules.Index
 	load    []*modules.Module // loaded at start, in this order
+	root    []*modules.Module // loaded for a root that is a disk, in this order
 	carried []*modules.Module // those, and spare ones
 }
 
@@ -48,14 +50,18 @@ func (o *Options) kernel(dir string) (kernel, error) {
 		return kernel{}, err
 	}
 	k := kernel{index: index}
-	wanted, spare := o.Modules, []string(nil)
+	wanted, root, spare := o.Modules, []string(nil), []string(nil)
 	if wanted == nil && !o.Minimal {
-		wanted, spare = present(index, DefaultModules), present(index, spareModules)
+		wanted = present(index, DefaultModules)
+		root, spare = present(index, rootModules), present(index, spareModules)
 	}
 	if k.load, err = index.Resolve(wanted...); err != nil {
 		return kernel{}, o.explain(err)
 	}
-	k.carried, err = index.Resolve(append(wanted, spare...)...)
+	if k.root, err = index.Resolve(root...); err != nil {
+		return kernel{}, err
+	}
+	k.carried, err = index.Resolve(slices.Concat(wanted, root, spare)...)
 	return k, err
 }
 
@@ -85,12 +91,12 @@ func (k kernel) loaded() (names []string) {
 	return names
 }
 
-// addTo adds the modules, the list of those to load, and the index that
+// addTo adds the modules, the lists of those to load, and the index that
 // modprobe reads. Modules are added decompressed: not every kernel can do that
 // itself, and the host does it once.
 func (k kernel) addTo(a *archive) error {
 	dir := guestinit.ModulesDir(k.index.Release)
-	var index, load, builtin strings.Builder
+	var index, builtin strings.Builder
 	for _, m := range k.carried {
 		content, err := readModule(filepath.Join(k.index.Dir, m.File))
 		if err != nil {
@@ -103,16 +109,23 @@ func (k kernel) addTo(a *archive) error {
 		}
 		index.WriteByte('\n')
 	}
-	for _, m := range k.load {
-		fmt.Fprintln(&load, guestFile(m))
-	}
 	for _, file := range k.index.Builtin() {
 		fmt.Fprintln(&builtin, file)
 	}
 	a.addFile(path.Join(dir, "modules.dep"), []byte(index.String()), 0o644)
 	a.addFile(path.Join(dir, "modules.builtin"), []byte(builtin.String()), 0o644)
-	a.addFile(path.Join(dir, guestinit.LoadList), []byte(load.String()), 0o644)
+	a.addFile(path.Join(dir, guestinit.LoadList), list(k.load), 0o644)
+	a.addFile(path.Join(dir, guestinit.RootList), list(k.root), 0o644)
 	return nil
+}
+
+// list returns the content of a list of modules to load.
+func list(mods []*modules.Module) []byte {
+	var text []byte
+	for _, m := range mods {
+		text = fmt.Appendln(text, guestFile(m))
+	}
+	return text
 }
 
 // guestFile returns the module's path below its kernel's directory in the

@@ -75,10 +75,13 @@ var DefaultModules = []string{
 	"vmw_vsock_virtio_transport",
 }
 
-// spareModules are carried beside DefaultModules, for modprobe: file systems
-// that a guest may want to mount. Where crc32c is not built in, ext4 needs it to
-// be loaded first.
-var spareModules = []string{"crc32c_generic", "ext4", "overlay", "9p", "9pnet_virtio", "virtiofs"}
+// rootModules are carried beside DefaultModules, and loaded if the root is to be
+// a disk. Where crc32c is not built in, ext4 needs it to be loaded first.
+var rootModules = []string{"crc32c_generic", "ext4"}
+
+// spareModules are carried beside them, for modprobe: file systems that a guest
+// may want to mount.
+var spareModules = []string{"overlay", "9p", "9pnet_virtio", "virtiofs"}
 
 // arches are the architectures that process 1 has an I/O port access for.
 var arches = []string{"amd64", "386"}
