@@ -113,6 +113,14 @@ kernels: $(GUEST_KERNELS) $(KERNELS)/i386
 $(KERNELS)/%: | tools
 	guestinit/kernel/debian.sh $(KERNELS) $*
 
+## rootfs: build/debian.img, a disk with a Debian that boots by systemd to a login
+.PHONY: rootfs
+rootfs: build/debian.img
+
+# With the modules of this kernel.
+build/debian.img: guestinit/rootfs/debian.sh $(KERNELS)/cloud | tools
+	guestinit/rootfs/debian.sh $@ $(KERNELS)/cloud
+
 ## tools: installs Debian packages that are missing here (apt, as root or by sudo)
 .PHONY: tools
 tools:

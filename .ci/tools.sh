@@ -37,6 +37,10 @@ echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$missing libc6
 want depmod kmod
 want iasl acpica-tools
 want qemu-img qemu-utils
+want mmdebstrap mmdebstrap
+want mke2fs e2fsprogs
+# Without them only root can unpack a system with its owners.
+[ "$(id -u)" = 0 ] || { want fakeroot fakeroot; want fakechroot fakechroot; }
 # A host whose KVM is real needs no emulated one.
 real_kvm || want qemu-system-x86_64 qemu-system-x86
 [ -n "$missing" ] || exit 0
