@@ -34,7 +34,8 @@
 // guest, or a loader, first writes to it, and not before. Where the host uses
 // transparent huge pages of its own accord, such a page may be one of 2 MiB:
 // see [Memory.HugePages]. A file that is to be in memory when the guest starts
-// is mapped by [Memory.MapFile], and costs nothing until it is used.
+// is mapped by [Memory.MapFile], and costs nothing until it is used. What a
+// running guest has no use for goes back to the host by [Memory.Release].
 package guestmem
 
 import (
@@ -199,7 +200,7 @@ func (m *Memory) Zero(a Addr, n uint64) error {
 		return &AccessError{Addr: a, Len: n}
 	}
 	off := uint64(a - r.Start)
-	first, last := (off+PageSize-1)&^(PageSize-1), (off+n)&^(PageSize-1) // whole pages
+	first, last := wholePages(off, n)
 	if !r.mapping.valid() || first >= last {
 		zero(r.host[off : off+n])
 		return nil

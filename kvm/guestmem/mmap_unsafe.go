@@ -124,3 +124,19 @@ func (m *Memory) HostAddr(r Range) (uintptr, error) {
 
 // start returns the host address of b's first byte.
 func start(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+
+// regionOf returns the region that b is part of and b's offset in it, or nil if
+// b is not of m.
+//
+// Preconditions: b is not empty.
+func (m *Memory) regionOf(b []byte) (r *region, off uint64) {
+	for i := range m.regions {
+		r := &m.regions[i]
+		// If b lies before the region, the difference wraps, and is too large.
+		off := uint64(uintptr(start(b)) - uintptr(start(r.host)))
+		if off < r.Size && uint64(len(b)) <= r.Size-off {
+			return r, off
+		}
+	}
+	return nil, 0
+}
