@@ -22,9 +22,19 @@ const (
 
 // Options say how Open opens.
 type Options struct {
-	// OpenFile opens a file of the chain for reading. It is where a caller locks
-	// files; nil stands for os.Open.
-	OpenFile func(path string) (*os.File, error)
+	// Writable opens the image for reading and writing. Backing files are only
+	// ever read.
+	Writable bool
+	// OpenFile opens a file of the chain. It is where a caller locks files; nil
+	// stands for os.OpenFile.
+	OpenFile func(path string, writable bool) (*os.File, error)
+}
+
+func openFile(path string, writable bool) (*os.File, error) {
+	if writable {
+		return os.OpenFile(path, os.O_RDWR, 0)
+	}
+	return os.Open(path)
 }
 
 // Open opens the image at path and its backing files. The path of a backing
@@ -32,32 +42,37 @@ type Options struct {
 func Open(path string, o Options) (*Image, error) {
 	c := chain{open: o.OpenFile, l1Left: maxL1Chain, cache: newCache(cacheSize)}
 	if c.open == nil {
-		c.open = os.Open
+		c.open = openFile
 	}
-	return c.image(path)
+	return c.image(path, o.Writable)
 }
 
 // A chain is an image and its backing files while they are opened.
 type chain struct {
-	open   func(string) (*os.File, error)
+	open   func(string, bool) (*os.File, error)
 	files  []os.FileInfo // opened so far
 	l1Left int64         // bytes that L1 tables may still have
 	cache  *cache        // of all images
 }
 
 // image opens the image at path and all below it.
-func (c *chain) image(path string) (*Image, error) {
-	f, err := c.file(path)
+func (c *chain) image(path string, writable bool) (*Image, error) {
+	f, err := c.file(path, writable)
 	if err != nil {
 		return nil, err
 	}
 	i, err := newImage(f, c.l1Left)
+	if err == nil {
+		i.cache = c.cache
+		c.l1Left -= i.l1Entries * 8
+		if writable {
+			err = i.startWriting()
+		}
+	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	i.cache = c.cache
-	c.l1Left -= i.l1Entries * 8
 	if i.header.backing == "" {
 		return i, nil
 	}
@@ -70,7 +85,7 @@ func (c *chain) image(path string) (*Image, error) {
 
 // file opens the file at path, which must be one that has contents of its own,
 // and not be in the chain yet.
-func (c *chain) file(path string) (*os.File, error) {
+func (c *chain) file(path string, writable bool) (*os.File, error) {
 	if len(c.files) == maxChain {
 		return nil, fmt.Errorf("more than %d images, one behind another", maxChain)
 	}
@@ -88,7 +103,7 @@ func (c *chain) file(path string) (*os.File, error) {
 		}
 	}
 	c.files = append(c.files, info)
-	return c.open(path)
+	return c.open(path, writable)
 }
 
 // backing opens the backing file with that name and format in an image in dir.
@@ -102,7 +117,7 @@ func (c *chain) backing(name, format, dir string) (layer, error) {
 	}
 	switch format {
 	case "qcow2":
-		return c.image(path)
+		return c.image(path, false)
 	case "raw", "":
 		return c.raw(path, format)
 	}
@@ -111,7 +126,7 @@ func (c *chain) backing(name, format, dir string) (layer, error) {
 
 // raw opens a raw file. Without a format, it must not look like qcow2.
 func (c *chain) raw(path, format string) (layer, error) {
-	f, err := c.file(path)
+	f, err := c.file(path, false)
 	if err != nil {
 		return nil, err
 	}

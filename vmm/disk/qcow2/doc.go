@@ -1,5 +1,6 @@
-// Package qcow2 reads disk images in QEMU's qcow2 format, of versions 2 and 3
-// (QEMU docs/interop/qcow2: what is in double quotes here is its words).
+// Package qcow2 reads and writes disk images in QEMU's qcow2 format, of versions
+// 2 and 3 (QEMU docs/interop/qcow2: what is in double quotes in the comments here
+// is its words).
 //
 // An image maps the disk's clusters, of 512 bytes to 2 MiB, to clusters of the
 // file, by a table of tables. A cluster that is not mapped is read from the
@@ -17,6 +18,20 @@
 // (subclusters) and every width of refcounts is read. Refused, by name, are
 // encrypted images, external data files, and incompatible features that are
 // unknown. Internal snapshots and bitmaps are not looked at.
+//
+// # Writing
+//
+// Clusters that the image has to itself are written in place. Everything else
+// goes to new clusters: the changed tables stay in memory until a flush, which
+// brings them into the file in such an order that the image is right at each
+// moment (see commit). A flush that returned survives the end of the process and
+// a loss of power; of what was written later any part may be lost, as of a disk
+// with a volatile cache. A device whose guest does not flush must.
+//
+// Snapshots stay as they are. Not written, but read, are images that are marked
+// as dirty or corrupt, that have extended L2 entries, or whose bitmaps a write
+// would make wrong; nor ones whose refcounts do not count a table. The file
+// should be locked against other writers: see Options.
 //
 // # What an image may do
 //

@@ -45,7 +45,7 @@ func FuzzRead(f *testing.F) {
 	}
 	path := filepath.Join(f.TempDir(), "image.qcow2")
 	opened := false
-	options := Options{OpenFile: func(name string) (*os.File, error) {
+	options := Options{OpenFile: func(name string, _ bool) (*os.File, error) {
 		if opened {
 			return nil, errors.New("image.qcow2: a backing file")
 		}

@@ -95,6 +95,9 @@ type header struct {
 
 func (h *header) clusterSize() int64 { return 1 << h.clusterBits }
 
+// clusters is how many clusters n bytes are.
+func (h *header) clusters(n int64) int64 { return (n + h.clusterSize() - 1) >> h.clusterBits }
+
 // entryBits is log2 of the size of an L2 entry.
 func (h *header) entryBits() uint {
 	if h.incompatible&featureExtendedL2 != 0 {

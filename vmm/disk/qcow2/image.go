@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"microvm/vmm/disk/internal/vector"
 )
@@ -16,7 +17,14 @@ type Image struct {
 	file    *os.File
 	backing layer // nil if there is none
 	cache   *cache
-	l1      []uint64 // as many entries as the disk's size needs
+
+	// mu is held for writing by who changes a table or a refcount, and for
+	// reading by all others that read or write, until they are done with the
+	// clusters that they found.
+	mu        sync.RWMutex
+	l1        []uint64   // guarded by mu, as what follows; as many entries as the disk's size needs
+	refcounts *refcounts // nil if the image was opened for reading
+	changes   changes
 }
 
 // A layer is what an image's unallocated clusters are read from.
@@ -58,13 +66,29 @@ func newImage(f *os.File, l1Limit int64) (*Image, error) {
 // Size is the disk's size in bytes, which need not be a multiple of anything.
 func (i *Image) Size() int64 { return i.size }
 
-// Close closes the files of the chain.
+// Close flushes the image and closes the files of the chain.
 func (i *Image) Close() error {
-	err := i.file.Close()
+	err := i.Flush()
+	if e := i.file.Close(); err == nil {
+		err = e
+	}
 	if i.backing != nil {
 		if e := i.backing.Close(); err == nil {
 			err = e
 		}
 	}
+	return err
+}
+
+// named says which image an error is of.
+func (i *Image) named(err error) error { return fmt.Errorf("%s: %w", i.file.Name(), err) }
+
+// startWriting reads what of the image only a writer needs.
+func (i *Image) startWriting() (err error) {
+	if err := i.checkWritable(); err != nil {
+		return err
+	}
+	i.changes.tables, i.changes.l1 = map[int64][]byte{}, map[int64]struct{}{}
+	i.refcounts, err = readRefcounts(i)
 	return err
 }

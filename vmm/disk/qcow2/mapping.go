@@ -32,16 +32,17 @@ const (
 
 // An extent is a range of the disk that is in one place.
 type extent struct {
-	kind  kind
-	host  int64  // data: where the extent begins in the file
-	entry uint64 // compressed: the L2 entry; the extent is within its cluster
-	n     int64  // bytes
+	kind   kind
+	host   int64  // data: where the extent begins in the file
+	copied bool   // data: nothing else uses the clusters, so that a write may go there
+	entry  uint64 // compressed: the L2 entry; the extent is within its cluster
+	n      int64  // bytes
 }
 
 // join adds next to e if both are one range of one place.
 func (e *extent) join(next extent) bool {
 	if e.n > 0 {
-		if next.kind != e.kind || e.kind == compressed || e.kind == data && next.host != e.host+e.n {
+		if next.kind != e.kind || next.copied != e.copied || e.kind == compressed || e.kind == data && next.host != e.host+e.n {
 			return false
 		}
 		next.host, next.n = e.host, next.n+e.n
@@ -85,17 +86,22 @@ func (i *Image) l2Table(off int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("entry %d of the L1 table: %w", index, err)
 	}
-	return i.cache.get(cacheKey{i, uint64(host)}, func() ([]byte, error) { return i.readTable("L2 table", host) })
+	if table := i.changes.tables[host]; table != nil {
+		return table, nil
+	}
+	return i.cache.get(cacheKey{i, uint64(host)}, func() ([]byte, error) {
+		table := make([]byte, i.clusterSize())
+		return table, i.readMetadata("L2 table", table, host)
+	})
 }
 
-// readTable reads a cluster of metadata.
-func (i *Image) readTable(what string, host int64) ([]byte, error) {
-	table := make([]byte, i.clusterSize())
-	_, err := vector.Read(i.file, [][]byte{table}, host)
+// readMetadata fills b with what the file has at host.
+func (i *Image) readMetadata(what string, b []byte, host int64) error {
+	_, err := vector.Read(i.file, [][]byte{b}, host)
 	if err == io.EOF {
 		err = fmt.Errorf("truncated: the file ends before the %s at %#x does", what, host)
 	}
-	return table, err
+	return err
 }
 
 // entry returns the entry of an L2 table for off, and its offset in the table.
@@ -104,12 +110,13 @@ func (i *Image) entry(table []byte, off int64) (uint64, int64) {
 	return binary.BigEndian.Uint64(table[at:]), at
 }
 
-// lookup returns where off is, to the end of its cluster or subcluster. The
-// table may be nil.
+// lookup returns where off is, to the end of its cluster or subcluster, or of
+// all that the table would cover if it is nil.
 func (i *Image) lookup(table []byte, off int64) (extent, error) {
 	within := off & (i.clusterSize() - 1)
 	e := extent{n: i.clusterSize() - within}
 	if table == nil {
+		e.n = 1<<i.l2Bits() - off&(1<<i.l2Bits()-1)
 		return e, nil
 	}
 	entry, at := i.entry(table, off)
@@ -129,7 +136,7 @@ func (i *Image) lookup(table []byte, off int64) (extent, error) {
 	case entry&flagZero != 0:
 		e.kind = zeros
 	case entry&offsetMask != 0:
-		e.kind = data
+		e.kind, e.copied = data, entry&flagCopied != 0
 	}
 	return e, nil
 }

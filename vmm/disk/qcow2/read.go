@@ -25,14 +25,21 @@ func (i *Image) ReadAt(p []byte, off int64) (int, error) {
 // ReadVector fills bufs with what the disk has from off on. It must have as
 // much. What is in one piece in the file is read by one system call.
 func (i *Image) ReadVector(bufs [][]byte, off int64) error {
-	n := vector.Len(bufs)
-	if err := i.checkRange(off, n); err != nil {
+	if err := i.checkRange(off, vector.Len(bufs)); err != nil {
 		return err
 	}
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.read(bufs, off)
+}
+
+// read does so with i.mu held.
+func (i *Image) read(bufs [][]byte, off int64) error {
+	n := vector.Len(bufs)
 	for done := int64(0); done < n; {
 		e, err := i.extent(off+done, n-done)
 		if err != nil {
-			return fmt.Errorf("%s: %w", i.file.Name(), err)
+			return i.named(err)
 		}
 		if err := i.readExtent(vector.Slice(bufs, done, e.n), e, off+done); err != nil {
 			return err
@@ -43,7 +50,7 @@ func (i *Image) ReadVector(bufs [][]byte, off int64) error {
 }
 
 func (i *Image) checkRange(off, n int64) error {
-	if off < 0 || off > i.size || n > i.size-off {
+	if off < 0 || n < 0 || off > i.size || n > i.size-off {
 		return fmt.Errorf("%s: %d bytes at %d are not of the disk of %d bytes", i.file.Name(), n, off, i.size)
 	}
 	return nil
@@ -57,7 +64,7 @@ func (i *Image) readExtent(bufs [][]byte, e extent, off int64) error {
 	case compressed:
 		cluster, err := i.decompressed(e.entry)
 		if err != nil {
-			return fmt.Errorf("%s: %w", i.file.Name(), err)
+			return i.named(err)
 		}
 		within := off & (i.clusterSize() - 1)
 		vector.Copy(bufs, cluster[within:within+e.n])

@@ -186,7 +186,7 @@ func TestNotAFile(t *testing.T) {
 	if _, err = Open(filepath.Join(dir, "none"), Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
-	unreadable := Options{OpenFile: func(path string) (*os.File, error) {
+	unreadable := Options{OpenFile: func(path string, _ bool) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
 	}}
 	if _, err = Open(writeFile(t, filepath.Join(dir, "file"), nil), unreadable); !errors.Is(err, fs.ErrPermission) {
