@@ -51,8 +51,9 @@ type Config struct {
 
 	Console Console
 
-	RNG  bool  // a virtio entropy device
-	Nets []Net // virtio network devices
+	RNG         bool  // a virtio entropy device
+	PackedRings bool  // virtio devices offer packed virtqueues as well as split ones
+	Nets        []Net // virtio network devices
 
 	Trace *Trace // hooks, nil for none
 

@@ -67,6 +67,12 @@ const (
 	rebootRestart = "restart"
 )
 
+// What --rings can be.
+const (
+	ringsSplit  = "split"
+	ringsPacked = "packed"
+)
+
 // bootOptions are what the flags of boot say.
 type bootOptions struct {
 	configFile string
@@ -80,8 +86,9 @@ type bootOptions struct {
 	cpus     int
 	onReboot string
 
-	rng  bool
-	nets []vmm.Net
+	rng   bool
+	rings string
+	nets  []vmm.Net
 
 	consoleInput, consoleOutput string
 
@@ -97,6 +104,7 @@ func newBootOptions() *bootOptions {
 	return &bootOptions{
 		cmdline: vmm.DefaultCmdline, entry: "auto",
 		memory: vmm.DefaultMemory, cpus: vmm.DefaultCPUs, onReboot: rebootExit,
+		rings: ringsSplit,
 	}
 }
 
@@ -118,6 +126,9 @@ func (o *bootOptions) declare(f *flags) {
 	f.group("Virtio devices")
 	f.boolVar(&o.rng, "rng", "an entropy device: random numbers from the host, at most 1 MiB a second")
 	f.optionsVar("net", netHelp, o.addNet)
+
+	f.choiceVar(&o.rings, []string{ringsSplit, ringsPacked}, "rings",
+		"`FORM` of the rings between driver and device: split, or packed if the driver can")
 
 	f.group("The console")
 	f.pathVar(&o.consoleInput, "console-input", "`FILE` that the guest reads in the place of standard input")
@@ -147,7 +158,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 	c := vmm.Config{
 		Kernel: o.kernel, Initrd: o.initrd, Entry: boot.Entry(o.entry),
 		Memory: o.memory, CPUs: o.cpus, CacheDir: o.cacheDir,
-		RNG:       o.rng,
+		RNG: o.rng, PackedRings: o.rings == ringsPacked,
 		Nets:      o.nets,
 		TimeExits: o.wantsStats(),
 	}

@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Name      string // of the device, unique in the machine: "disk0"
 	Memory    *guestmem.Memory
+	Packed    bool         // offer packed virtqueues as well as split ones
 	Interrupt func() error // an edge on the device's interrupt line
 	Fail      func(error)  // ends the machine: the host has failed
 	Trace     *Trace       // hooks, nil for none
@@ -41,6 +42,7 @@ type control struct {
 	queues   []queueSetup
 	session  *running // nil unless the device runs
 	stopped  bool     // the machine has ended: no session begins
+	settled  Features // what the driver accepted last, with success
 	refused  error    // what was wrong with the features the driver wanted last
 	errors   uint64   // rules that the driver has broken
 	lastErr  error
@@ -66,6 +68,9 @@ type running struct {
 func newControl(dev Device, o Options) (*control, error) {
 	sizes := dev.QueueSizes()
 	c := &control{Options: o, dev: dev, offered: dev.Features() | ringFeatures}
+	if c.Packed {
+		c.offered |= FeatureRingPacked
+	}
 	if c.Trace == nil {
 		c.Trace = &Trace{}
 	}
@@ -109,6 +114,8 @@ func (c *control) setStatus(written Status) {
 		}
 		if c.refused != nil {
 			bits &^= StatusFeaturesOK
+		} else {
+			c.settled = c.accepted
 		}
 	}
 	c.status |= bits
@@ -188,6 +195,7 @@ func (c *control) openQueue(i int) (*Queue, error) {
 	}
 	setup.Indirect = c.accepted&FeatureIndirectDesc != 0
 	setup.EventIdx = c.accepted&FeatureEventIdx != 0
+	setup.Config.Packed = c.accepted&FeatureRingPacked != 0
 	var err error
 	if q.vq, err = virtq.New(c.Memory, setup.Config); err != nil {
 		return nil, err

@@ -14,15 +14,18 @@ const (
 	FeatureIndirectDesc Features = 1 << 28 // VIRTIO_F_INDIRECT_DESC: a descriptor may refer to a table of them
 	FeatureEventIdx     Features = 1 << 29 // VIRTIO_F_EVENT_IDX: notifications are asked for by index
 	FeatureVersion1     Features = 1 << 32 // VIRTIO_F_VERSION_1: not a legacy driver
+	FeatureRingPacked   Features = 1 << 34 // VIRTIO_F_RING_PACKED: packed virtqueues
 )
 
-// ringFeatures are offered by the transport for each device.
+// ringFeatures are offered by the transport for each device, and RING_PACKED if
+// its options say so.
 const ringFeatures = FeatureIndirectDesc | FeatureEventIdx | FeatureVersion1
 
 var ringFeatureNames = map[Features]string{
 	FeatureIndirectDesc: "INDIRECT_DESC",
 	FeatureEventIdx:     "EVENT_IDX",
 	FeatureVersion1:     "VERSION_1",
+	FeatureRingPacked:   "RING_PACKED",
 }
 
 // String lists the bits by their number, those of the rings by their name.

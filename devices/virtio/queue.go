@@ -12,7 +12,7 @@ import (
 // to interrupt it. As with [virtq.Queue], one goroutine may take chains while
 // another gives them back.
 type Queue struct {
-	vq        *virtq.Queue // nil if the driver has not set the queue up
+	vq        virtq.Queue // nil if the driver has not set the queue up
 	doorbell  eventfd.FD
 	interrupt func()
 	counts    *queueCounts

@@ -6,7 +6,7 @@ type Stats struct {
 	DeviceID DeviceID     `json:"device_id"`
 	Status   string       `json:"status"`
 	Offered  string       `json:"features_offered"`
-	Accepted string       `json:"features_accepted"`
+	Accepted string       `json:"features_accepted"`          // by the last driver that got the device going
 	Refused  string       `json:"features_refused,omitempty"` // why the features that the driver wanted last were not accepted
 	Sessions uint64       `json:"sessions"`                   // how often a driver has got the device going
 	Errors   uint64       `json:"guest_errors"`               // rules that the driver has broken
@@ -29,7 +29,7 @@ func (c *control) Stats() Stats {
 	defer c.mu.Unlock()
 	s := Stats{
 		Name: c.Name, DeviceID: c.dev.ID(), Status: c.status.String(),
-		Offered: c.offered.String(), Accepted: c.accepted.String(),
+		Offered: c.offered.String(), Accepted: c.settled.String(),
 		Sessions: c.sessions.Load(), Errors: c.errors,
 		Refused: text(c.refused), Error: text(c.lastErr),
 		Queues: []QueueStats{}, Device: []Property{},

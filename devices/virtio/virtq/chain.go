@@ -16,15 +16,16 @@ type Chain struct {
 	Reader Reader // what the driver says
 	Writer Writer // where the driver wants the answer
 
-	head     uint16   // the descriptor it begins with
+	id       uint16   // what the driver knows it by
+	entries  uint16   // of a packed ring that it takes
 	pieces   [][]byte // all of them, the readable ones first
 	readable int      // how many of pieces
 	writes   bool     // the last piece is writable
 	sum      uint64   // of all lengths, in bytes
 }
 
-func (c *Chain) reset(head uint16) {
-	*c = Chain{head: head, pieces: c.pieces[:0]}
+func (c *Chain) reset(id uint16) {
+	*c = Chain{id: id, pieces: c.pieces[:0]}
 }
 
 // seal makes Reader and Writer of the pieces.

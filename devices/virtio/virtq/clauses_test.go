@@ -7,6 +7,24 @@ import (
 	"microvm/devices/virtio/virtq"
 )
 
+// TestPackedClauses is TestClauses for packed virtqueues.
+func TestPackedClauses(t *testing.T) {
+	virtiotest.CheckClauses(t, map[string]int{"2.8.12": 2, "2.8.15": 3, "2.8.17": 2, "2.8.18": 1, "2.8.19": 4}, []virtiotest.Clause{
+		{Section: "2.8.12", Says: "descriptors are processed in the ring's order", Test: TestPackedRounds},
+		{Section: "2.8.12", Says: "used descriptors are written in the order of completion", Test: TestPackedRounds},
+		{Section: "2.8.15", Says: "a readable buffer is not written", Test: TestPackedIndirect},
+		{Section: "2.8.15", Says: "no descriptor is used before it is available", Test: TestPackedRefuses},
+		{Section: "2.8.15", Says: "no descriptor is changed after it is marked used", Test: TestPackedRounds},
+		{Section: "2.8.17", Says: "a list is no longer than the queue", Test: TestPackedRefuses},
+		{Section: "2.8.17", Says: "writable buffers come after readable ones", Test: TestPackedRefuses},
+		{Section: "2.8.18", Says: "a list's descriptors are used in their order", Test: TestPackedIndirect},
+		{Section: "2.8.19", Says: "no indirect descriptor without the feature", Test: TestPackedWithoutIndirect},
+		{Section: "2.8.19", Says: "no indirect descriptor in an indirect table", Test: TestPackedIndirect},
+		{Section: "2.8.19", Says: "an indirect table is no longer than the queue", Test: TestPackedRefuses},
+		{Section: "2.8.19", Says: "no indirect descriptor in a list", Test: TestPackedRefuses},
+	})
+}
+
 // TestClauses has what virtio-v1.2 demands of a device that works on split
 // virtqueues, and of the driver where the device can tell. IN_ORDER is not
 // offered, so its demands hold for nobody.

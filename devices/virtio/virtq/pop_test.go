@@ -42,7 +42,7 @@ type desc struct {
 type ring struct {
 	t   *testing.T
 	mem *guestmem.Memory
-	*virtq.Queue
+	virtq.Queue
 }
 
 func newRing(t *testing.T, c virtq.Config) *ring {
@@ -209,6 +209,24 @@ func TestPopRefuses(t *testing.T) {
 				t.Errorf("then %t, %v", ok, again)
 			}
 		})
+	}
+}
+
+// A driver that makes descriptors available which the device still has cannot
+// have it keep more chains than the ring has room for.
+func TestPopTooManyOut(t *testing.T) {
+	r := newRing(t, virtq.Config{})
+	r.put(descAt, desc{dataAt, 1, 0, 0})
+	for i := range uint16(size) {
+		r.store(availAt+2, i+1)
+		if ok, err := r.Pop(new(virtq.Chain)); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	r.store(availAt+2, size+1)
+	var guest *devices.GuestError
+	if ok, err := r.Pop(new(virtq.Chain)); ok || !errors.As(err, &guest) || guest.Rule != "virtio-v1.2 §2.7.13" {
+		t.Errorf("%t, %v", ok, err)
 	}
 }
 

@@ -6,6 +6,10 @@
 //	                               descriptor table ───────┘   │ Reader, Writer
 //	takes it from <─────────────── used ring <──────────── Push, Publish
 //
+// That is a split virtqueue (split.go). In a packed one (packed.go) the two rings
+// and the table are one: the device writes its answer over the descriptors it has
+// read.
+//
 // A queue knows nothing of device types, transports or interrupts: Publish only
 // says whether the driver wants one.
 //
@@ -20,14 +24,14 @@
 //
 // # Barriers
 //
-// Pop loads the driver's index with acquire order, whose partner is the
-// driver's release of it after the chain is written. Publish stores the
-// device's index with release order, for the driver's acquire. In two places
-// a store must be seen before a later load, which takes a full fence, and an
-// atomic read-modify-write is one: Publish stores its index and then looks
-// whether the driver wants an interrupt, EnableNotify says that it wants
-// notifications and then looks for what came before; the driver does the same
-// the other way round, so that at least one side sees the other.
+// Pop loads the driver's index (in a packed ring a descriptor's flags) with
+// acquire order, whose partner is the driver's release of it after the chain is
+// written. Publish stores the device's index (flags) with release order, for the
+// driver's acquire. In two places a store must be seen before a later load, which
+// takes a full fence, and an atomic read-modify-write is one: Publish stores its
+// index and then looks whether the driver wants an interrupt, EnableNotify says
+// that it wants notifications and then looks for what came before; the driver
+// does the same the other way round, so that at least one side sees the other.
 package virtq
 
 import (
@@ -45,9 +49,10 @@ const MaxSize = 32768
 // transport.
 type Config struct {
 	Size     uint16        // entries
-	Desc     guestmem.Addr // of the descriptor table
-	Driver   guestmem.Addr // of the driver area: the available ring
-	Device   guestmem.Addr // of the device area: the used ring
+	Desc     guestmem.Addr // of the descriptor table, or the descriptor ring
+	Driver   guestmem.Addr // of the driver area: the available ring, or driver event suppression
+	Device   guestmem.Addr // of the device area: the used ring, or device event suppression
+	Packed   bool          // VIRTIO_F_RING_PACKED is negotiated
 	Indirect bool          // VIRTIO_F_INDIRECT_DESC is negotiated
 	EventIdx bool          // VIRTIO_F_EVENT_IDX is negotiated
 }
@@ -55,110 +60,73 @@ type Config struct {
 // A Queue is a virtqueue seen from the device. Two goroutines may use it at
 // once if one of them keeps to Pop, EnableNotify and DisableNotify and the
 // other to Push and Publish.
-type Queue struct {
-	mem    *guestmem.Memory
-	config Config
-	ring   split
-
-	// Of the one who pops:
-	next  uint16 // the index of the chain that comes next
-	avail uint16 // the driver's index as last read
-	err   error  // what has broken the queue
-
-	_ [64]byte // the two sides are on different cache lines
-
-	// Of the one who pushes:
-	used  uint16 // the index of the element that is written next
-	shown uint16 // the index that the driver has been shown
+type Queue interface {
+	// Size is the number of entries, which is also the largest number of
+	// pieces that a chain can have.
+	Size() int
+	// Pop takes the next chain that the driver has made available. It
+	// reports false if there is none. An error breaks the queue.
+	Pop(c *Chain) (bool, error)
+	// EnableNotify asks the driver to notify the device of the next chain,
+	// and reports whether there is one already, of which no notification
+	// may come.
+	EnableNotify() (pending bool)
+	// DisableNotify tells the driver that it need not notify the device,
+	// which is looking at the queue anyway.
+	DisableNotify()
+	// Push gives c back to the driver, with the number of bytes that the
+	// device has written to it from its beginning on. The driver sees all that
+	// was pushed, at once, after Publish.
+	Push(c *Chain, written int)
+	// Publish shows the driver what was pushed since the last call, and
+	// reports whether it wants an interrupt for it.
+	Publish() (interrupt bool)
 }
 
 // New returns the queue that c describes, at its beginning. The error is a
 // [*devices.GuestError].
-func New(mem *guestmem.Memory, c Config) (*Queue, error) {
-	if c.Size == 0 || c.Size > MaxSize || c.Size&(c.Size-1) != 0 {
+func New(mem *guestmem.Memory, c Config) (Queue, error) {
+	if c.Size == 0 || c.Size > MaxSize {
 		return nil, broken("virtio-v1.2 §2.7", "a queue of %d entries", c.Size)
 	}
-	ring, err := newSplit(mem, c)
-	if err != nil {
-		return nil, err
+	if c.Packed {
+		return newPacked(mem, c)
 	}
-	return &Queue{mem: mem, config: c, ring: ring}, nil
+	return newSplit(mem, c)
 }
 
 func broken(rule, format string, args ...any) *devices.GuestError {
 	return &devices.GuestError{Rule: rule, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Size is the number of entries, which is also the largest number of pieces
-// that a chain can have.
-func (q *Queue) Size() int { return int(q.config.Size) }
-
-// Pop takes the next chain that the driver has made available. It reports false
-// if there is none. An error breaks the queue.
-func (q *Queue) Pop(c *Chain) (bool, error) {
-	if q.err != nil {
-		return false, q.err
-	}
-	if q.next == q.avail {
-		if q.avail = q.ring.availIdx.Load(); q.next == q.avail {
-			return false, nil
-		}
-		if ahead := q.avail - q.next; ahead > q.config.Size {
-			q.err = broken("virtio-v1.2 §2.7.6.1", "the available index went from %d to %d in a queue of %d entries", q.next, q.avail, q.config.Size)
-			return false, q.err
-		}
-	}
-	if q.err = q.readChain(c, q.ring.head(q.next)); q.err != nil {
-		return false, q.err
-	}
-	q.next++
-	return true, nil
+// parts looks the parts of a queue up in guest memory; the first error stands.
+type parts struct {
+	mem *guestmem.Memory
+	err error
 }
 
-// Push gives c back to the driver, with the number of bytes that the device has
-// written to it from its beginning on. The driver sees it after Publish.
-func (q *Queue) Push(c *Chain, written int) {
-	q.ring.setUsed(q.used, c.head, uint32(written))
-	q.used++
+// slice is the n bytes at a, which must be a multiple of align (virtio-v1.2
+// §2.7.1, §2.8.11).
+func (p *parts) slice(what string, a guestmem.Addr, n, align uint64) []byte {
+	b, err := p.mem.Slice(a, n)
+	switch {
+	case p.err != nil:
+	case uint64(a)%align != 0:
+		p.err = broken("virtio-v1.2 §2.7.1", "the %s at %v is not aligned to %d bytes", what, a, align)
+	case err != nil:
+		p.err = &devices.GuestError{Rule: "virtio-v1.2 §2.7.1", Detail: "the " + what + " is not in RAM", Err: err}
+	}
+	return b
 }
 
-// Publish shows the driver what was pushed since the last call, and reports
-// whether it wants an interrupt for it.
-func (q *Queue) Publish() (interrupt bool) {
-	if q.used == q.shown {
-		return false
+// uint16 is the place of 16 bits at offset off from a.
+//
+// Preconditions: it is within a slice that slice has returned, or slice has
+// found an error.
+func (p *parts) uint16(a guestmem.Addr, off uint64) guestmem.Uint16 {
+	u, err := p.mem.Uint16(a + guestmem.Addr(off))
+	if p.err == nil && err != nil {
+		p.err = err
 	}
-	old := q.shown
-	q.shown = q.used
-	q.ring.usedIdx.Store(q.used) // a full fence before the loads below
-	if q.config.EventIdx {
-		return crossed(q.ring.usedEvent.Load(), q.used, old)
-	}
-	return q.ring.availFlags.Load()&availNoInterrupt == 0
-}
-
-// crossed reports whether the index event is among those from old up to, but
-// not including, now. They wrap at 2^16 (virtio-v1.2 §2.7.7.2, §2.7.10.1).
-func crossed(event, now, old uint16) bool { return now-event-1 < now-old }
-
-// EnableNotify asks the driver to notify the device of the next chain, and
-// reports whether there is one already, of which no notification may come.
-func (q *Queue) EnableNotify() (pending bool) {
-	if q.config.EventIdx {
-		q.ring.availEvent.Store(q.next)
-	} else {
-		q.ring.usedFlags.Store(0)
-	}
-	// The store was a full fence, whose partner is the driver's between
-	// its index and its look at what was stored.
-	return q.ring.availIdx.Load() != q.next
-}
-
-// DisableNotify tells the driver that it need not notify the device, which is
-// looking at the queue anyway.
-func (q *Queue) DisableNotify() {
-	if !q.config.EventIdx {
-		q.ring.usedFlags.Store(usedNoNotify)
-	}
-	// With event indexes it is enough not to ask for the next one.
+	return u
 }

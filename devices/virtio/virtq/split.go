@@ -1,17 +1,9 @@
 package virtq
 
-import (
-	"encoding/binary"
-
-	"microvm/devices"
-	"microvm/kvm/guestmem"
-)
-
-var le = binary.LittleEndian
+import "microvm/kvm/guestmem"
 
 // Sizes of a split virtqueue's parts in bytes (virtio-v1.2 §2.7).
 const (
-	descSize     = 16
 	availHeader  = 4 // flags, idx
 	availElement = 2 // the head of a chain
 	usedHeader   = 4 // flags, idx
@@ -19,132 +11,111 @@ const (
 	eventSize    = 2 // used_event, avail_event: behind the ring
 )
 
-// Flags of a descriptor (virtio-v1.2 §2.7.5) and of the rings (§2.7.6, §2.7.8).
+// Flags of the rings (virtio-v1.2 §2.7.6, §2.7.8).
 const (
-	descNext         = 1 << 0 // VIRTQ_DESC_F_NEXT: next is the chain's next descriptor
-	descWrite        = 1 << 1 // VIRTQ_DESC_F_WRITE: the device writes the buffer
-	descIndirect     = 1 << 2 // VIRTQ_DESC_F_INDIRECT: the buffer is a table of descriptors
 	availNoInterrupt = 1 << 0 // VIRTQ_AVAIL_F_NO_INTERRUPT
 	usedNoNotify     = 1 << 0 // VIRTQ_USED_F_NO_NOTIFY
 )
 
-// A split is the three parts of a split virtqueue in guest memory, checked and
-// looked up once.
-type split struct {
-	mask  uint16 // Size - 1
-	table []byte // descriptors
+// A splitQueue is a split virtqueue (virtio-v1.2 §2.7).
+type splitQueue struct {
+	gatherer
+	eventIdx bool
+	mask     uint16 // Size - 1
 
+	table                []byte // descriptors
 	availFlags, availIdx guestmem.Uint16
 	availRing            []byte
 	usedEvent            guestmem.Uint16 // the driver's: of which used element it wants an interrupt
+	usedFlags, usedIdx   guestmem.Uint16
+	usedRing             []byte
+	availEvent           guestmem.Uint16 // the device's: of which chain it wants a notification
 
-	usedFlags, usedIdx guestmem.Uint16
-	usedRing           []byte
-	availEvent         guestmem.Uint16 // the device's: of which chain it wants a notification
+	// Of the one who pops:
+	next  uint16 // the index of the chain that comes next
+	avail uint16 // the driver's index as last read
+	err   error  // what has broken the queue
+
+	_ [64]byte // the two sides are on different cache lines
+
+	// Of the one who pushes:
+	used  uint16 // the index of the element that is written next
+	shown uint16 // the index that the driver has been shown
 }
 
-// newSplit finds the parts in memory. They must be aligned (virtio-v1.2 §2.7.1)
-// and RAM.
-func newSplit(mem *guestmem.Memory, c Config) (split, error) {
+func newSplit(mem *guestmem.Memory, c Config) (*splitQueue, error) {
+	if c.Size&(c.Size-1) != 0 {
+		return nil, broken("virtio-v1.2 §2.7", "a split queue of %d entries, which is no power of two", c.Size)
+	}
 	p := parts{mem: mem}
 	n := uint64(c.Size)
-	s := split{mask: c.Size - 1}
-	s.table = p.slice("descriptor table", c.Desc, n*descSize, 16)
+	q := &splitQueue{
+		gatherer: gatherer{mem: mem, size: c.Size, indirect: c.Indirect}, eventIdx: c.EventIdx, mask: c.Size - 1,
+	}
+	q.table = p.slice("descriptor table", c.Desc, n*descSize, 16)
 	avail := p.slice("available ring", c.Driver, availHeader+n*availElement+eventSize, 2)
 	used := p.slice("used ring", c.Device, usedHeader+n*usedElement+eventSize, 4)
 	if p.err != nil {
-		return split{}, p.err
+		return nil, p.err
 	}
-	s.availRing, s.usedRing = avail[availHeader:], used[usedHeader:]
-	s.availFlags, s.availIdx = p.uint16(c.Driver, 0), p.uint16(c.Driver, 2)
-	s.usedEvent = p.uint16(c.Driver, availHeader+n*availElement)
-	s.usedFlags, s.usedIdx = p.uint16(c.Device, 0), p.uint16(c.Device, 2)
-	s.availEvent = p.uint16(c.Device, usedHeader+n*usedElement)
-	return s, p.err
+	q.availRing, q.usedRing = avail[availHeader:], used[usedHeader:]
+	q.availFlags, q.availIdx = p.uint16(c.Driver, 0), p.uint16(c.Driver, 2)
+	q.usedEvent = p.uint16(c.Driver, availHeader+n*availElement)
+	q.usedFlags, q.usedIdx = p.uint16(c.Device, 0), p.uint16(c.Device, 2)
+	q.availEvent = p.uint16(c.Device, usedHeader+n*usedElement)
+	return q, p.err
 }
 
-// parts looks things up in guest memory; the first error stands.
-type parts struct {
-	mem *guestmem.Memory
-	err error
-}
-
-func (p *parts) slice(what string, a guestmem.Addr, n, align uint64) []byte {
-	b, err := p.mem.Slice(a, n)
-	if p.err != nil {
-		return nil
+// Pop implements Queue.
+func (q *splitQueue) Pop(c *Chain) (bool, error) {
+	if q.err != nil {
+		return false, q.err
 	}
-	if uint64(a)%align != 0 {
-		p.err = broken("virtio-v1.2 §2.7.1", "the %s at %v is not aligned to %d bytes", what, a, align)
-	} else if err != nil {
-		p.err = &devices.GuestError{Rule: "virtio-v1.2 §2.7.1", Detail: "the " + what + " is not in RAM", Err: err}
+	if q.next == q.avail {
+		if q.avail = q.availIdx.Load(); q.next == q.avail {
+			return false, nil
+		}
+		if ahead := q.avail - q.next; ahead > q.size {
+			q.err = broken("virtio-v1.2 §2.7.6.1", "the available index went from %d to %d in a queue of %d entries", q.next, q.avail, q.size)
+			return false, q.err
+		}
 	}
-	return b
-}
-
-func (p *parts) uint16(a guestmem.Addr, off uint64) guestmem.Uint16 {
-	u, err := p.mem.Uint16(a + guestmem.Addr(off)) // within a slice, so it does not wrap
-	if p.err == nil && err != nil {
-		p.err = err
+	head := le.Uint16(q.availRing[int(q.next&q.mask)*availElement:])
+	if q.err = q.readChain(c, head); q.err != nil {
+		return false, q.err
 	}
-	return u
-}
-
-// head is the descriptor that the chain at index i of the available ring begins
-// with.
-func (s *split) head(i uint16) uint16 {
-	return le.Uint16(s.availRing[int(i&s.mask)*availElement:])
-}
-
-// setUsed writes the element at index i of the used ring (virtio-v1.2 §2.7.8).
-func (s *split) setUsed(i, head uint16, written uint32) {
-	e := s.usedRing[int(i&s.mask)*usedElement:]
-	le.PutUint32(e, uint32(head))
-	le.PutUint32(e[4:], written)
-}
-
-// A descriptor is a copy of one in guest memory (virtio-v1.2 §2.7.5).
-type descriptor struct {
-	addr  guestmem.Addr
-	len   uint32
-	flags uint16
-	next  uint16
-}
-
-// descriptorAt copies descriptor i of a table.
-//
-// Preconditions: the table has it.
-func descriptorAt(table []byte, i uint16) descriptor {
-	b := table[int(i)*descSize:][:descSize]
-	return descriptor{guestmem.Addr(le.Uint64(b)), le.Uint32(b[8:]), le.Uint16(b[12:]), le.Uint16(b[14:])}
+	if q.err = q.take(1); q.err != nil { // a chain has at least one entry
+		return false, q.err
+	}
+	q.next++
+	return true, nil
 }
 
 // readChain makes c the chain that begins with descriptor head.
-func (q *Queue) readChain(c *Chain, head uint16) error {
+func (q *splitQueue) readChain(c *Chain, head uint16) error {
 	c.reset(head)
-	table, i := q.ring.table, head
-	// At most Size descriptors are read besides the one that refers to an
-	// indirect table, so that a loop ends.
+	table, i, indirect := q.table, head, false
 	for count := 0; ; count++ {
 		if int(i) >= len(table)/descSize {
 			return broken("virtio-v1.2 §2.7.5", "descriptor %d of a table of %d", i, len(table)/descSize)
 		}
 		if count == q.Size() {
-			return broken("virtio-v1.2 §2.7.5.3.1", "a chain of more descriptors than the queue's %d: a loop, or too long", q.Size())
+			return q.tooLong()
 		}
 		d := descriptorAt(table, i)
 		if d.flags&descIndirect != 0 {
-			if err := q.checkIndirect(d, &table[0] != &q.ring.table[0]); err != nil {
+			if indirect {
+				return broken("virtio-v1.2 §2.7.5.3.1", "an indirect descriptor in an indirect table")
+			}
+			var err error
+			if table, err = q.tableOf(d); err != nil {
 				return err
 			}
-			indirect, err := q.mem.Slice(d.addr, uint64(d.len))
-			if err != nil {
-				return &devices.GuestError{Rule: "virtio-v1.2 §2.7.5.3", Detail: "an indirect table is not in RAM", Err: err}
-			}
-			table, i, count = indirect, 0, count-1
+			// The table's descriptors count, not the one that refers to it.
+			i, indirect, count = 0, true, count-1
 			continue
 		}
-		if err := q.addPiece(c, d); err != nil {
+		if err := q.add(c, d); err != nil {
 			return err
 		}
 		if d.flags&descNext == 0 {
@@ -155,48 +126,45 @@ func (q *Queue) readChain(c *Chain, head uint16) error {
 	}
 }
 
-// checkIndirect checks a descriptor that refers to an indirect table (virtio-v1.2
-// §2.7.5.3.1). Its write-only flag is ignored (§2.7.5.3.2).
-func (q *Queue) checkIndirect(d descriptor, nested bool) error {
-	const rule = "virtio-v1.2 §2.7.5.3.1"
-	switch {
-	case !q.config.Indirect:
-		return broken(rule, "an indirect descriptor, but VIRTIO_F_INDIRECT_DESC is not negotiated")
-	case nested:
-		return broken(rule, "an indirect descriptor in an indirect table")
-	case d.flags&descNext != 0:
-		return broken(rule, "a descriptor that is both indirect and has a next one")
-	case d.len == 0 || d.len%descSize != 0:
-		return broken("virtio-v1.2 §2.7.5.3", "an indirect table of %d bytes", d.len)
-	}
-	return nil
+// Push implements Queue (virtio-v1.2 §2.7.8).
+func (q *splitQueue) Push(c *Chain, written int) {
+	e := q.usedRing[int(q.used&q.mask)*usedElement:]
+	le.PutUint32(e, uint32(c.id))
+	le.PutUint32(e[4:], uint32(written))
+	q.used++
+	q.give(1)
 }
 
-// addPiece adds the buffer of d to c. An empty one is left out: no rule forbids
-// it, and it changes nothing.
-func (q *Queue) addPiece(c *Chain, d descriptor) error {
-	writable := d.flags&descWrite != 0
-	if !writable && c.writes {
-		return broken("virtio-v1.2 §2.7.4.2", "a readable buffer after a writable one")
+// Publish implements Queue.
+func (q *splitQueue) Publish() (interrupt bool) {
+	if q.used == q.shown {
+		return false
 	}
-	c.writes = writable
-	if d.len == 0 {
-		return nil
+	old := q.shown
+	q.shown = q.used
+	q.usedIdx.Store(q.used) // a full fence before the loads below
+	if q.eventIdx {
+		return crossed(q.usedEvent.Load(), q.used, old)
 	}
-	if c.sum += uint64(d.len); c.sum > maxChainBytes {
-		return broken("virtio-v1.2 §2.7.5.2", "a chain of %d bytes or more", c.sum)
-	}
-	b, err := q.mem.Slice(d.addr, uint64(d.len))
-	if err != nil {
-		return &devices.GuestError{Rule: "virtio-v1.2 §2.7.5", Detail: "a buffer is not in RAM", Err: err}
-	}
-	c.pieces = append(c.pieces, b)
-	if !writable {
-		c.readable++
-	}
-	return nil
+	return q.availFlags.Load()&availNoInterrupt == 0
 }
 
-// maxChainBytes is "2^32 bytes in total" (virtio-v1.2 §2.7.5.2), less one so that
-// what a device has written fits into 32 bits.
-const maxChainBytes = 1<<32 - 1
+// EnableNotify implements Queue.
+func (q *splitQueue) EnableNotify() (pending bool) {
+	if q.eventIdx {
+		q.availEvent.Store(q.next)
+	} else {
+		q.usedFlags.Store(0)
+	}
+	// The store was a full fence, whose partner is the driver's between
+	// its index and its look at what was stored.
+	return q.availIdx.Load() != q.next
+}
+
+// DisableNotify implements Queue.
+func (q *splitQueue) DisableNotify() {
+	if !q.eventIdx {
+		q.usedFlags.Store(usedNoNotify)
+	}
+	// With event indexes it is enough not to ask for the next one.
+}
