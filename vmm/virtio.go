@@ -26,6 +26,9 @@ type virtioSlot struct {
 // addVirtioDevices puts the devices that the configuration asks for on the board,
 // in the order in which a guest is to find them.
 func (m *Machine) addVirtioDevices() error {
+	if err := m.addDisks(); err != nil {
+		return err
+	}
 	if m.config.RNG {
 		if err := m.addVirtio("rng", rng.New()); err != nil {
 			return err

@@ -86,6 +86,7 @@ type bootOptions struct {
 	cpus     int
 	onReboot string
 
+	disks []vmm.Disk
 	rng   bool
 	rings string
 	nets  []vmm.Net
@@ -124,6 +125,7 @@ func (o *bootOptions) declare(f *flags) {
 	f.choiceVar(&o.onReboot, []string{rebootExit, rebootRestart}, "on-reboot", "`WHAT` to do when the guest reboots: exit or restart")
 
 	f.group("Virtio devices")
+	f.optionsVar("disk", diskHelp, o.addDisk)
 	f.boolVar(&o.rng, "rng", "an entropy device: random numbers from the host, at most 1 MiB a second")
 	f.optionsVar("net", netHelp, o.addNet)
 
@@ -158,7 +160,8 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 	c := vmm.Config{
 		Kernel: o.kernel, Initrd: o.initrd, Entry: boot.Entry(o.entry),
 		Memory: o.memory, CPUs: o.cpus, CacheDir: o.cacheDir,
-		RNG: o.rng, PackedRings: o.rings == ringsPacked,
+		Disks: o.disks,
+		RNG:   o.rng, PackedRings: o.rings == ringsPacked,
 		Nets:      o.nets,
 		TimeExits: o.wantsStats(),
 	}
