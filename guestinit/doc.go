@@ -67,6 +67,9 @@
 //
 // # The console
 //
+// Process 1 opens it anew when the modules are loaded, for a virtio console's
+// driver may be among them: then it is hvc0.
+//
 // With a person's terminal at the other end, the console is a terminal to the
 // payload too: process 1 leads a session whose controlling terminal it is, and
 // the payload is a process group in the foreground. Ctrl-C reaches the payload;

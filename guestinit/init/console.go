@@ -20,11 +20,10 @@ type session struct {
 // discipline has been told to leave input alone: from then on input arrives as
 // it was sent, whatever it is.
 func openConsole(port guestPort) session {
-	reopenConsole()
 	s := session{terminal: true}
 	cooked, err := unix.IoctlGetTermios(console, unix.TCGETS)
 	if err != nil {
-		return s // no serial port, or not one with a terminal's manners
+		return s // no console, or not one with a terminal's manners
 	}
 	raw := *cooked
 	makeRaw(&raw)
@@ -46,12 +45,9 @@ func openConsole(port guestPort) session {
 	return s
 }
 
-// reopenConsole replaces streams that lead nowhere. A console whose driver is a
-// module is there only now.
+// reopenConsole opens the console anew. The kernel opened what was the console
+// before modules were loaded: nothing, or another terminal than now.
 func reopenConsole() {
-	if _, err := unix.IoctlGetTermios(console, unix.TCGETS); err == nil {
-		return
-	}
 	fd, err := unix.Open("/dev/console", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return

@@ -53,6 +53,7 @@ func serve(port guestPort) (status uint8, ran bool) {
 	setHostname()
 	raiseLoopback()
 	loadModules(guestinit.LoadList)
+	reopenConsole()
 	line, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		say(err.Error())
