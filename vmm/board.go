@@ -28,7 +28,7 @@ type board struct {
 // layout.go gives an address twice.
 func newBoard(m *Machine) (*board, error) {
 	b := &board{ports: devices.NewBus("I/O port"), mmio: devices.NewBus("MMIO")}
-	b.com1 = serial.New("com1", m.line(gsiCOM1), consoleOutput{m.consoleCtx, m.config.Console.Out})
+	b.com1 = serial.New("com1", m.line(gsiCOM1), m.consoleOut)
 	reset := func(by string) func() {
 		return func() { m.end(Outcome{End: EndRebooted, Detail: by}, nil) }
 	}

@@ -3,10 +3,12 @@ package vmm
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"microvm/boot"
+	"microvm/devices/virtio/console"
 )
 
 // Sizes in bytes.
@@ -32,9 +34,42 @@ const (
 	DefaultCPUs = 1
 )
 
-// DefaultCmdline is the kernel command line if none is given: a console, and
-// no waiting for ever after a panic.
-const DefaultCmdline = "console=ttyS0 panic=-1"
+// A ConsoleKind says which device of the guest the console is at the other end
+// of.
+type ConsoleKind string
+
+// The kinds of consoles.
+const (
+	// ConsoleSerial is the serial port, ttyS0.
+	ConsoleSerial ConsoleKind = "serial"
+	// ConsoleVirtio is a virtio console, hvc0, and the serial port until the
+	// guest has a driver for that.
+	ConsoleVirtio ConsoleKind = "virtio"
+	// ConsoleOff is none: nobody reads what the guest sends to its serial
+	// port, which is always there.
+	ConsoleOff ConsoleKind = "off"
+)
+
+// ConsoleKinds are all of them.
+var ConsoleKinds = []string{string(ConsoleSerial), string(ConsoleVirtio), string(ConsoleOff)}
+
+// Cmdline is the kernel command line if none is given: the console, and no
+// waiting for ever after a panic.
+func (k ConsoleKind) Cmdline() string {
+	const rest = "panic=-1"
+	switch k {
+	case ConsoleOff:
+		return rest
+	case ConsoleVirtio:
+		// The early console shows the kernel's messages until the
+		// preferred one, which is the last, registers: then Linux takes
+		// it away, and does not repeat them. Meanwhile tty0, the VGA
+		// screen that there is not, gives the first process a
+		// terminal: hvc0's driver is a module in most kernels.
+		return "earlycon=uart8250,io,0x3f8 console=tty0 console=hvc0 " + rest
+	}
+	return "console=ttyS0 " + rest
+}
 
 // A Config says what machine to build and what to start in it.
 type Config struct {
@@ -51,10 +86,9 @@ type Config struct {
 
 	Console Console
 
-	Disks       []Disk // virtio block devices
-	RNG         bool   // a virtio entropy device
-	PackedRings bool   // virtio devices offer packed virtqueues as well as split ones
-	Nets        []Net  // virtio network devices
+	RNG         bool  // a virtio entropy device
+	PackedRings bool  // virtio devices offer packed virtqueues as well as split ones
+	Nets        []Net // virtio network devices
 
 	Trace *Trace // hooks, nil for none
 
@@ -67,8 +101,13 @@ type Config struct {
 	Started time.Time
 }
 
-// A Console is the other end of the guest's serial port.
+// A Console is the other end of the guest's console.
 type Console struct {
+	Kind ConsoleKind // "" means ConsoleSerial
+	// Ports are the names of generic ports that a virtio console has
+	// besides: see Machine.Port. A guest pays for having any with some
+	// messages at its start.
+	Ports []string
 	// In is what the guest reads, nil for nothing. At its end the guest
 	// gets the terminal character EOT (Ctrl-D).
 	In ContextReader
@@ -76,7 +115,8 @@ type Console struct {
 	// machine stops: a guest whose output nobody can see is not wanted.
 	Out ContextWriter
 	// Terminal says that a person's terminal of so many Columns and Rows
-	// (0 if unknown) is there, not a file or a pipe.
+	// (0 if unknown) is there, not a file or a pipe. Machine.Resize changes
+	// its size.
 	Terminal      bool
 	Columns, Rows uint16
 }
@@ -138,9 +178,16 @@ func (c *Config) Check() error {
 	if c.CPUs < 1 || c.CPUs > MaxCPUs {
 		wrong("cpus", "%d; must be from 1 to %d", c.CPUs, MaxCPUs)
 	}
-	c.checkDisks(wrong)
 	for i := range c.Nets {
 		c.Nets[i].check(func(problem error) { wrong("net", "%v", problem) })
+	}
+	if k := c.Console.Kind; k != "" && !slices.Contains(ConsoleKinds, string(k)) {
+		wrong("console", "%q; must be one of %s", k, strings.Join(ConsoleKinds, ", "))
+	}
+	if n := len(c.Console.Ports); n > 0 && c.Console.Kind != ConsoleVirtio {
+		wrong("console", "%q has no ports; must be %s", c.Console.Kind, ConsoleVirtio)
+	} else if n >= console.MaxPorts {
+		wrong("console", "%d ports; must be less than %d", n, console.MaxPorts)
 	}
 	if len(e.Problems) > 0 {
 		return &e

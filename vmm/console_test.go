@@ -45,7 +45,7 @@ func TestAwaitListener(t *testing.T) {
 					})
 				}
 				began := time.Now()
-				if err := m.awaitListener(t.Context()); err != nil || time.Since(began) != tt.want {
+				if err := m.awaitListener(t.Context(), m.board.com1); err != nil || time.Since(began) != tt.want {
 					t.Errorf("%v after %v, want nil after %v", err, time.Since(began), tt.want)
 				}
 				time.Sleep(asks) // for the timers' goroutines to end

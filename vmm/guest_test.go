@@ -109,8 +109,15 @@ func (c *console) text() string {
 
 // until returns a channel that is closed when the guest has written marker.
 func (c *console) until(marker string) <-chan struct{} {
-	c.wanted, c.marker = make(chan struct{}), marker
-	return c.wanted
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wanted := make(chan struct{})
+	if strings.Contains(c.output.String(), marker) {
+		close(wanted)
+	} else {
+		c.wanted, c.marker = wanted, marker
+	}
+	return wanted
 }
 
 // guestTime is more than any guest of these tests takes, on a busy emulated
@@ -154,6 +161,13 @@ func newGuest(t testing.TB, command string) *guest {
 // run runs the guest to its end.
 func (g *guest) run(t testing.TB) *guest {
 	t.Helper()
+	return g.with(t, func(context.Context, *vmm.Machine) {})
+}
+
+// with is run, while meanwhile does something with the machine. Its context is
+// done when the guest has ended.
+func (g *guest) with(t testing.TB, meanwhile func(context.Context, *vmm.Machine)) *guest {
+	t.Helper()
 	m, err := vmm.New(g.Config)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +188,14 @@ func (g *guest) run(t testing.TB) *guest {
 			}
 		}()
 	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		meanwhile(ctx, m)
+	}()
 	g.outcome, g.err = m.Run(ctx)
+	stop()
+	<-done
 	g.stats = m.Stats()
 	return g
 }

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"microvm/boot"
+	"microvm/devices/virtio/console"
 	"microvm/devices/virtio/net"
 	"microvm/kvm"
 	"microvm/kvm/guestmem"
@@ -50,6 +51,11 @@ type Machine struct {
 	consoleCtx   context.Context // of the console's goroutines, while Run runs
 	stopConsole  context.CancelFunc
 	consoleAsked chan struct{} // gets one when the guest has asked what is at the console's other end
+	consoleOut   *consoleOutput
+	hvc          *console.Device // nil unless the console is ConsoleVirtio
+
+	sizeMu        sync.Mutex
+	columns, rows uint16 // of the console's terminal; guarded by sizeMu
 
 	timeline timeline
 	counters []*counters // one a vCPU
@@ -70,7 +76,11 @@ func New(c Config) (_ *Machine, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
+	if c.Console.Kind == ConsoleOff {
+		c.Console = Console{Kind: ConsoleOff}
+	}
 	m := &Machine{config: c, consoleAsked: make(chan struct{}, 1), ended: make(chan struct{})}
+	m.columns, m.rows = c.Console.Columns, c.Console.Rows
 	m.timeline.start = c.Started
 	if c.Trace != nil {
 		m.timeline.hook = c.Trace.Event
@@ -84,6 +94,7 @@ func New(c Config) (_ *Machine, err error) {
 		return nil, err
 	}
 	m.consoleCtx, m.stopConsole = context.WithCancel(context.Background())
+	m.consoleOut = &consoleOutput{ctx: m.consoleCtx, out: c.Console.Out}
 	if m.board, err = newBoard(m); err != nil {
 		return nil, err
 	}
@@ -248,7 +259,7 @@ func (m *Machine) Stats() Stats {
 		CPUs:     m.config.CPUs,
 		Boot:     bootStats(m.loaded),
 		KVM:      m.kvmCounts(),
-		Console:  m.board.com1.Counts(),
+		Console:  m.consoleCounts(),
 		Virtio:   m.board.virtioStats(),
 	}
 	s.Exits, s.Accesses = sum(m.counters)

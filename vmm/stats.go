@@ -15,7 +15,7 @@ type Stats struct {
 	Accesses []Access       `json:"accesses"`  // exits for a device's register, most first
 	KVM      []KVMCount     `json:"kvm"`       // KVM's own counts, in its order
 	Timeline []Event        `json:"timeline"`  // in order of time
-	Console  serial.Counts  `json:"console"`   // bytes over the serial port
+	Console  serial.Counts  `json:"console"`   // bytes over the console: the serial port, and hvc0 if there is one
 	Virtio   []virtio.Stats `json:"virtio"`    // the virtio devices, in the guest's order
 	Outcome  Outcome        `json:"outcome"`   // how the guest ended
 	GuestRAM uint64         `json:"guest_ram"` // bytes

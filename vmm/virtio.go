@@ -8,6 +8,7 @@ import (
 	"microvm/boot/acpi"
 	"microvm/devices/eventfd"
 	"microvm/devices/virtio"
+	"microvm/devices/virtio/console"
 	"microvm/devices/virtio/rng"
 	"microvm/kvm"
 	"microvm/kvm/guestmem"
@@ -26,8 +27,12 @@ type virtioSlot struct {
 // addVirtioDevices puts the devices that the configuration asks for on the board,
 // in the order in which a guest is to find them.
 func (m *Machine) addVirtioDevices() error {
-	if err := m.addDisks(); err != nil {
-		return err
+	if m.config.Console.Kind == ConsoleVirtio { // first, so that the guest has it early
+		m.hvc = console.New(m.config.Console.Ports...)
+		m.hvc.Resize(m.config.Console.Columns, m.config.Console.Rows)
+		if err := m.addVirtio("console", m.hvc); err != nil {
+			return err
+		}
 	}
 	if m.config.RNG {
 		if err := m.addVirtio("rng", rng.New()); err != nil {

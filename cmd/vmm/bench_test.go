@@ -189,7 +189,7 @@ func BenchmarkBoot(b *testing.B) {
 	initrd := benchArtifact(b, "build/minimal.cpio")
 	cache := b.TempDir()
 	for _, quiet := range []string{"", " quiet"} {
-		cmdline := vmm.DefaultCmdline + quiet
+		cmdline := vmm.ConsoleSerial.Cmdline() + quiet
 		b.Run("console"+strings.ReplaceAll(quiet, " ", "-"), func(b *testing.B) {
 			for range b.N {
 				samples := interleave(b, bootRuns,

@@ -21,12 +21,17 @@ var bootCommand = &command{
 	name:    "boot",
 	summary: "start a kernel in a virtual machine",
 	usage:   "boot --kernel FILE [--initrd FILE] [FLAGS] [-- ARGUMENT...]",
-	about: `The guest's serial console is standard input and output. In a terminal:
+	about: `The guest's console is standard input and output. In a terminal:
 
   ` + strings.ReplaceAll(strings.TrimSpace(terminal.Help), "\n", "\n  ") + `
 
 Otherwise the guest reads what comes from the pipe or file. Its end reaches the
 guest as Ctrl-D, at which a shell ends.
+
+With --console virtio input goes to hvc0 while a driver has opened it, and else to
+the serial port; output of both is shown. A --cmdline of your own needs
+"` + vmm.ConsoleVirtio.Cmdline() + `",
+or what you want of it.
 
 ARGUMENTs after "--" go to the guest's init. A kernel takes 31 of them, without
 double quotes or line breaks.
@@ -41,6 +46,7 @@ Flags on the command line win. Relative paths count from the file's directory.`,
 	examples: [][2]string{
 		{"vmm boot --kernel bzImage --initrd init.cpio", "a shell in a guest"},
 		{"vmm boot --kernel bzImage --initrd init.cpio --cpus 4 --memory 4G", "a larger guest"},
+		{"vmm boot --kernel bzImage --initrd init.cpio --console virtio", "a faster console, whose size follows the terminal's"},
 		{"echo 'uname -a' | vmm boot --kernel bzImage --initrd init.cpio --append quiet", "run commands from a pipe"},
 		{"vmm boot --kernel bzImage --initrd init.cpio --stats=json --stats-file stats.json", "count what the guest makes the monitor do"},
 	},
@@ -86,11 +92,11 @@ type bootOptions struct {
 	cpus     int
 	onReboot string
 
-	disks []vmm.Disk
 	rng   bool
 	rings string
 	nets  []vmm.Net
 
+	console                     string
 	consoleInput, consoleOutput string
 
 	stats, statsFile string
@@ -103,7 +109,7 @@ type bootOptions struct {
 
 func newBootOptions() *bootOptions {
 	return &bootOptions{
-		cmdline: vmm.DefaultCmdline, entry: "auto",
+		cmdline: vmm.ConsoleSerial.Cmdline(), entry: "auto", console: string(vmm.ConsoleSerial),
 		memory: vmm.DefaultMemory, cpus: vmm.DefaultCPUs, onReboot: rebootExit,
 		rings: ringsSplit,
 	}
@@ -113,7 +119,7 @@ func (o *bootOptions) declare(f *flags) {
 	f.group("What to boot")
 	f.pathVar(&o.kernel, "kernel", "kernel image `FILE`: a bzImage or a vmlinux")
 	f.pathVar(&o.initrd, "initrd", "initial RAM disk `FILE`: a cpio archive, compressed or not")
-	f.stringVar(&o.cmdline, "cmdline", "kernel command line `TEXT`")
+	f.stringVar(&o.cmdline, "cmdline", "kernel command line `TEXT`; another --console has another default")
 	f.repeatVar(&o.appended, "append", "`TEXT` to add to the kernel command line; may be repeated")
 	f.choiceVar(&o.entry, kernelEntries(), "kernel-entry",
 		"`HOW` to enter the kernel: auto, elf (after decompressing it here), pvh, linux64 or linux32 (by its own decompressor)")
@@ -125,7 +131,6 @@ func (o *bootOptions) declare(f *flags) {
 	f.choiceVar(&o.onReboot, []string{rebootExit, rebootRestart}, "on-reboot", "`WHAT` to do when the guest reboots: exit or restart")
 
 	f.group("Virtio devices")
-	f.optionsVar("disk", diskHelp, o.addDisk)
 	f.boolVar(&o.rng, "rng", "an entropy device: random numbers from the host, at most 1 MiB a second")
 	f.optionsVar("net", netHelp, o.addNet)
 
@@ -133,6 +138,8 @@ func (o *bootOptions) declare(f *flags) {
 		"`FORM` of the rings between driver and device: split, or packed if the driver can")
 
 	f.group("The console")
+	f.choiceVar(&o.console, vmm.ConsoleKinds, "console",
+		"`DEVICE` of the guest that it is: serial (ttyS0), virtio (hvc0, faster, follows the terminal's size; until the guest has its driver, the serial port) or off")
 	f.pathVar(&o.consoleInput, "console-input", "`FILE` that the guest reads in the place of standard input")
 	f.pathVar(&o.consoleOutput, "console-output", "`FILE` that the guest writes in the place of standard output; it is overwritten")
 
@@ -160,10 +167,13 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 	c := vmm.Config{
 		Kernel: o.kernel, Initrd: o.initrd, Entry: boot.Entry(o.entry),
 		Memory: o.memory, CPUs: o.cpus, CacheDir: o.cacheDir,
-		Disks: o.disks,
-		RNG:   o.rng, PackedRings: o.rings == ringsPacked,
+		Console: vmm.Console{Kind: vmm.ConsoleKind(o.console)},
+		RNG:     o.rng, PackedRings: o.rings == ringsPacked,
 		Nets:      o.nets,
 		TimeExits: o.wantsStats(),
+	}
+	if !f.Changed("cmdline") {
+		o.cmdline = c.Console.Kind.Cmdline()
 	}
 	var wrong []vmm.FieldError
 	before, after := args, []string(nil)
@@ -181,6 +191,13 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 	var problems *vmm.ConfigError
 	if err := c.Check(); errors.As(err, &problems) {
 		wrong = append(wrong, problems.Problems...)
+	}
+	if c.Console.Kind == vmm.ConsoleOff {
+		for _, name := range []string{"console-input", "console-output"} {
+			if f.Changed(name) {
+				wrong = append(wrong, vmm.FieldError{Field: name, Problem: "there is nothing to read or write with --console off"})
+			}
+		}
 	}
 	if o.traceFile != "" && len(o.trace) == 0 {
 		wrong = append(wrong, vmm.FieldError{Field: "trace-file", Problem: "there is nothing to write without --trace"})
@@ -221,7 +238,7 @@ func (a *app) boot(f *flags, o *bootOptions, args []string) error {
 
 // bootWith runs the guest with a console and returns the exit status.
 func (a *app) bootWith(c vmm.Config, o *bootOptions, out *outputs) (int, error) {
-	con, err := a.openConsole(o.consoleInput, out.console)
+	con, err := a.openConsole(c.Console.Kind, o.consoleInput, out.console)
 	if err != nil {
 		return 0, err
 	}
@@ -238,6 +255,7 @@ func (a *app) bootWith(c vmm.Config, o *bootOptions, out *outputs) (int, error) 
 // A machine is what boot needs of a [vmm.Machine].
 type machine interface {
 	Run(context.Context) (vmm.Outcome, error)
+	Resize(columns, rows uint16)
 	Stats() vmm.Stats
 	Close() error
 }
@@ -264,6 +282,7 @@ func (a *app) lives(c vmm.Config, o *bootOptions, con *console, out *outputs) (i
 		if err != nil {
 			return 0, errors.Join(err, m.Close())
 		}
+		con.show(m)
 		outcome, err := m.Run(ctx)
 		again := o.onReboot == rebootRestart && outcome.End == vmm.EndRebooted && ctx.Err() == nil && err == nil
 		if !again {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -232,6 +233,7 @@ type bootConfig struct {
 	CPUs                                  int
 	Terminal, Timed                       bool
 	Columns, Rows                         int
+	Console                               vmm.ConsoleKind
 }
 
 // configOf runs boot with args and returns its machine's configuration.
@@ -249,13 +251,19 @@ func configOf(t *testing.T, args ...string) bootConfig {
 func TestFlagsReachTheMachine(t *testing.T) {
 	c := configOf(t, "--kernel", "k", "--initrd", "i", "--cmdline", "quiet", "--append", "ro", "--append", "x=1", "--memory", "1G", "--cpus", "3",
 		"--kernel-entry", "pvh", "--cache-dir", "/c", "--stats", "--", "sh", "-c", "echo hi")
-	want := bootConfig{Kernel: "k", Initrd: "i", Cmdline: `quiet ro x=1 -- sh -c "echo hi"`, Entry: "pvh", Memory: 1 << 30, CPUs: 3, Cache: "/c", Timed: true}
+	want := bootConfig{Kernel: "k", Initrd: "i", Cmdline: `quiet ro x=1 -- sh -c "echo hi"`, Entry: "pvh", Memory: 1 << 30, CPUs: 3, Cache: "/c", Timed: true, Console: vmm.ConsoleSerial}
 	if c != want {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
 	c = configOf(t, "--kernel", "k")
-	if c.Cmdline != vmm.DefaultCmdline || c.Memory != vmm.DefaultMemory || c.CPUs != 1 || c.Entry != "auto" || filepath.Base(c.Cache) != "vmm" || c.Timed {
+	if c.Cmdline != vmm.ConsoleSerial.Cmdline() || c.Memory != vmm.DefaultMemory || c.CPUs != 1 || c.Entry != "auto" || filepath.Base(c.Cache) != "vmm" || c.Timed {
 		t.Errorf("defaults: %+v", c)
+	}
+	if c := configOf(t, "--kernel", "k", "--console", "virtio"); c.Console != vmm.ConsoleVirtio || c.Cmdline != vmm.ConsoleVirtio.Cmdline() {
+		t.Errorf("--console virtio: %+v", c)
+	}
+	if c := configOf(t, "--kernel", "k", "--console", "virtio", "--cmdline", ""); c.Cmdline != "" {
+		t.Errorf("--cmdline of the user's own: %q", c.Cmdline)
 	}
 	if c := configOf(t, "--kernel", "k", "--no-cache"); c.Cache != "" {
 		t.Errorf("--no-cache: the cache is %q", c.Cache)
@@ -272,7 +280,7 @@ func TestConfigFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		want := bootConfig{Kernel: filepath.Join(dir, "k"), Initrd: "/i", Memory: 1 << 30, CPUs: 2, Cmdline: "ro quiet", Entry: "auto"}
+		want := bootConfig{Kernel: filepath.Join(dir, "k"), Initrd: "/i", Memory: 1 << 30, CPUs: 2, Cmdline: "ro quiet", Entry: "auto", Console: vmm.ConsoleSerial}
 		if c := configOf(t, "--config", path); c != want {
 			t.Errorf("%s: got  %+v\nwant %+v", name, c, want)
 		}
@@ -464,6 +472,55 @@ func ends(t *testing.T, cmd *exec.Cmd, master *os.File, lines *bufio.Reader, bef
 		t.Error("the terminal is not as it was")
 	}
 	return string(rest)
+}
+
+// Without a console nothing is read or written, and a terminal is left alone.
+func TestConsoleOff(t *testing.T) {
+	cmd := program(t, "status 3", "boot", "--kernel", kernelFile(t), "--console", "off")
+	cmd.Stdin = strings.NewReader("typed\n")
+	if got := run(t, cmd); got != (result{"", "", 3}) {
+		t.Errorf("%+v", got)
+	}
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	defer tty.Close()
+	before := modesOf(t, tty)
+	cmd = program(t, "hangs", "boot", "--kernel", kernelFile(t), "--console", "off")
+	cmd.Stdin = tty
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond) // for it to make the terminal raw, which it must not
+	if modesOf(t, tty) != before {
+		t.Error("the terminal has changed")
+	}
+	cmd.Process.Signal(unix.SIGTERM)
+	cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != vmm.StatusStopped {
+		t.Errorf("status %d", got)
+	}
+}
+
+// The guest is told of its terminal's size, and of each other that it gets.
+func TestTerminalResize(t *testing.T) {
+	cmd, master, lines, before := session(t, "resizes")
+	for i, size := range []pty.Winsize{{Cols: 120, Rows: 40}, {Cols: 90, Rows: 20}, {Cols: 200, Rows: 50}} {
+		if i > 0 { // not the one that it had from the beginning
+			if err := pty.Setsize(master, &size); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Process.Signal(unix.SIGWINCH) // as the kernel does to a terminal's foreground, which we have not
+		}
+		line, err := lines.ReadString('\n')
+		if want := fmt.Sprintf("size %d %d\n", size.Cols, size.Rows); err != nil || line != want {
+			t.Fatalf("%q, %v, want %q", line, err, want)
+		}
+	}
+	master.WriteString("\x01x")
+	ends(t, cmd, master, lines, before, vmm.StatusStopped)
 }
 
 func TestTerminalLeave(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"microvm/cmd/vmm/internal/ctxio"
@@ -13,8 +14,8 @@ import (
 	"microvm/vmm"
 )
 
-// A console is what is at the other end of the guest's serial port: a person's
-// terminal, or files.
+// A console is what is at the other end of the guest's console: a person's
+// terminal, files, or nothing.
 type console struct {
 	vmm.Console
 	in, out *ctxio.File
@@ -28,6 +29,9 @@ type console struct {
 	messages *terminal.Messages
 	leave    context.CancelCauseFunc // ends the guest, set before the keyboard starts
 	last     *lastByte
+
+	mu      sync.Mutex
+	machine machine // whose guest is told of the terminal's size; guarded by mu, nil at first
 }
 
 // A lastByte is a writer that knows what it wrote last.
@@ -56,8 +60,11 @@ var errLeave = errors.New("Ctrl-A x")
 
 // openConsole makes a console of standard input, or of the file at inputPath
 // if that is not "", and output.
-func (a *app) openConsole(inputPath string, output *os.File) (_ *console, err error) {
-	con := &console{input: a.stdin, messages: a.messages}
+func (a *app) openConsole(kind vmm.ConsoleKind, inputPath string, output *os.File) (_ *console, err error) {
+	con := &console{Console: vmm.Console{Kind: kind}, input: a.stdin, messages: a.messages}
+	if kind == vmm.ConsoleOff {
+		return con, nil
+	}
 	defer func() {
 		if err != nil {
 			con.close()
@@ -75,7 +82,7 @@ func (a *app) openConsole(inputPath string, output *os.File) (_ *console, err er
 		return nil, err
 	}
 	con.last = &lastByte{w: con.out}
-	con.Console = vmm.Console{In: con.in, Out: con.last}
+	con.In, con.Out = con.in, con.last
 	if inputPath == "" && terminal.IsTerminal(con.input) {
 		con.keyboard = terminal.NewKeyboard()
 		con.In = con.keyboard
@@ -139,6 +146,26 @@ func (c *console) detach() {
 	if c.shown && c.last.midLine() {
 		// What comes next is ours, or the shell's prompt.
 		io.WriteString(c.messages, "\n")
+	}
+}
+
+// show makes m the machine whose guest is told of the terminal's size.
+func (c *console) show(m machine) {
+	c.mu.Lock()
+	c.machine = m
+	c.mu.Unlock()
+	c.resize()
+}
+
+// resize tells the guest the size that the terminal has now.
+func (c *console) resize() {
+	if c.keyboard == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.machine != nil {
+		c.machine.Resize(terminal.Size(c.input))
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 type fakeMachine struct {
 	kind   string
 	config vmm.Config
+	sizes  chan [2]uint16 // of the terminal, columns and rows
 }
 
 // lives counts the fake machines of this process.
@@ -37,7 +38,7 @@ func newFakeMachine(kind string, c vmm.Config) (machine, error) {
 		c.Trace.Event(vmm.Event{Name: vmm.EventLoaded})
 	}
 	lives++
-	return &fakeMachine{kind, c}, nil
+	return &fakeMachine{kind, c, make(chan [2]uint16, 16)}, nil
 }
 
 // announcement is what every fake guest writes first.
@@ -46,11 +47,13 @@ const announcement = "fake guest\n"
 func (m *fakeMachine) Run(ctx context.Context) (vmm.Outcome, error) {
 	if m.kind == "config" {
 		m.config.Trace = nil
-		m.config.Console.In, m.config.Console.Out, m.config.Console = nil, nil, vmm.Console{Out: m.config.Console.Out,
+		m.config.Console.In, m.config.Console.Out, m.config.Console = nil, nil, vmm.Console{Kind: m.config.Console.Kind, Out: m.config.Console.Out,
 			Terminal: m.config.Console.Terminal, Columns: m.config.Console.Columns, Rows: m.config.Console.Rows}
 	}
-	if _, err := m.config.Console.Out.Write(ctx, []byte(announcement)); err != nil {
-		return vmm.Outcome{End: vmm.EndFailure}, err
+	if m.config.Console.Kind != vmm.ConsoleOff {
+		if _, err := m.config.Console.Out.Write(ctx, []byte(announcement)); err != nil {
+			return vmm.Outcome{End: vmm.EndFailure}, err
+		}
 	}
 	return m.life(ctx)
 }
@@ -73,6 +76,8 @@ func (m *fakeMachine) life(ctx context.Context) (vmm.Outcome, error) {
 		}
 	case "echo":
 		return m.echo(ctx)
+	case "resizes":
+		return m.sayResizes(ctx)
 	case "hangs":
 		<-ctx.Done()
 		return stopped(ctx), nil
@@ -91,7 +96,7 @@ func (m *fakeMachine) life(ctx context.Context) (vmm.Outcome, error) {
 		c := m.config
 		text, err := json.Marshal(map[string]any{
 			"kernel": c.Kernel, "initrd": c.Initrd, "cmdline": c.Cmdline, "entry": c.Entry, "memory": c.Memory, "cpus": c.CPUs,
-			"cache": c.CacheDir, "terminal": c.Console.Terminal, "columns": c.Console.Columns, "rows": c.Console.Rows, "timed": c.TimeExits,
+			"cache": c.CacheDir, "terminal": c.Console.Terminal, "columns": c.Console.Columns, "rows": c.Console.Rows, "timed": c.TimeExits, "console": c.Console.Kind,
 		})
 		if err == nil {
 			_, err = c.Console.Out.Write(ctx, text)
@@ -135,6 +140,22 @@ func (m *fakeMachine) Stats() vmm.Stats {
 		Timeline: []vmm.Event{{Name: vmm.EventFirstRun, At: time.Millisecond}, {Name: vmm.EventMark, Stage: 7, At: time.Second, Exits: 3}},
 		GuestRAM: m.config.Memory, CPUs: m.config.CPUs,
 		Boot: vmm.BootStats{Entry: boot.EntryELF, CacheError: cacheError, Phases: []boot.Phase{{Name: "read", Took: time.Millisecond}}},
+	}
+}
+
+func (m *fakeMachine) Resize(columns, rows uint16) { m.sizes <- [2]uint16{columns, rows} }
+
+// sayResizes writes each size that the terminal has.
+func (m *fakeMachine) sayResizes(ctx context.Context) (vmm.Outcome, error) {
+	for {
+		select {
+		case size := <-m.sizes:
+			if _, err := m.config.Console.Out.Write(ctx, fmt.Appendf(nil, "size %d %d\n", size[0], size[1])); err != nil {
+				return vmm.Outcome{End: vmm.EndFailure}, err
+			}
+		case <-ctx.Done():
+			return stopped(ctx), nil
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ func (a *app) watchSignals(con *console, trace *tracer) (_ context.Context, stop
 			signal.Notify(signals, s)
 		}
 	}
-	signal.Notify(signals, unix.SIGCONT)
+	signal.Notify(signals, unix.SIGCONT, unix.SIGWINCH)
 	quit := make(chan struct{})
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
@@ -39,6 +39,9 @@ func (a *app) watchSignals(con *console, trace *tracer) (_ context.Context, stop
 				switch {
 				case s == unix.SIGCONT:
 					con.again()
+					con.resize() // it may have changed meanwhile
+				case s == unix.SIGWINCH:
+					con.resize()
 				case ctx.Err() == nil:
 					cancel(errors.New(unix.SignalName(s.(unix.Signal))))
 				default:
