@@ -86,9 +86,10 @@ type Config struct {
 
 	Console Console
 
-	RNG         bool  // a virtio entropy device
-	PackedRings bool  // virtio devices offer packed virtqueues as well as split ones
-	Nets        []Net // virtio network devices
+	Disks       []Disk // virtio block devices
+	RNG         bool   // a virtio entropy device
+	PackedRings bool   // virtio devices offer packed virtqueues as well as split ones
+	Nets        []Net  // virtio network devices
 
 	Trace *Trace // hooks, nil for none
 
@@ -178,6 +179,7 @@ func (c *Config) Check() error {
 	if c.CPUs < 1 || c.CPUs > MaxCPUs {
 		wrong("cpus", "%d; must be from 1 to %d", c.CPUs, MaxCPUs)
 	}
+	c.checkDisks(wrong)
 	for i := range c.Nets {
 		c.Nets[i].check(func(problem error) { wrong("net", "%v", problem) })
 	}

@@ -34,6 +34,9 @@ func (m *Machine) addVirtioDevices() error {
 			return err
 		}
 	}
+	if err := m.addDisks(); err != nil {
+		return err
+	}
 	if m.config.RNG {
 		if err := m.addVirtio("rng", rng.New()); err != nil {
 			return err

@@ -92,6 +92,7 @@ type bootOptions struct {
 	cpus     int
 	onReboot string
 
+	disks []vmm.Disk
 	rng   bool
 	rings string
 	nets  []vmm.Net
@@ -131,6 +132,7 @@ func (o *bootOptions) declare(f *flags) {
 	f.choiceVar(&o.onReboot, []string{rebootExit, rebootRestart}, "on-reboot", "`WHAT` to do when the guest reboots: exit or restart")
 
 	f.group("Virtio devices")
+	f.optionsVar("disk", diskHelp, o.addDisk)
 	f.boolVar(&o.rng, "rng", "an entropy device: random numbers from the host, at most 1 MiB a second")
 	f.optionsVar("net", netHelp, o.addNet)
 
@@ -168,6 +170,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 		Kernel: o.kernel, Initrd: o.initrd, Entry: boot.Entry(o.entry),
 		Memory: o.memory, CPUs: o.cpus, CacheDir: o.cacheDir,
 		Console: vmm.Console{Kind: vmm.ConsoleKind(o.console)},
+		Disks:   o.disks,
 		RNG:     o.rng, PackedRings: o.rings == ringsPacked,
 		Nets:      o.nets,
 		TimeExits: o.wantsStats(),

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"errors"
+
+	"microvm/cmd/vmm/internal/option"
+	"microvm/vmm"
+	"microvm/vmm/disk"
+)
+
+const diskHelp = "a disk, by `OPTIONS`: path=FILE or just FILE, a raw image or a block device; ro to read only, id=NAME for its serial number, " +
+	"format=raw, cache=writeback, none, writethrough or unsafe, engine=auto, io_uring or pool; may be repeated"
+
+// addDisk adds the disk that a value of --disk describes.
+func (o *bootOptions) addDisk(s *option.Set, text string) error {
+	var d vmm.Disk
+	format, cache, engine := string(disk.FormatAuto), string(disk.CacheWriteback), string(disk.EngineAuto)
+	s.Path("path", &d.Path)
+	s.Switch("ro", &d.ReadOnly)
+	s.Text("id", &d.ID)
+	s.Choice("format", &format, disk.Formats...)
+	s.Choice("cache", &cache, disk.Caches...)
+	s.Choice("engine", &engine, disk.Engines...)
+	if err := s.Parse(text, "path"); err != nil {
+		return err
+	}
+	if d.Path == "" {
+		return errors.New("path=FILE is missing")
+	}
+	d.Format, d.Cache, d.Engine = disk.Format(format), disk.Cache(cache), disk.EngineKind(engine)
+	o.disks = append(o.disks, d)
+	return nil
+}
