@@ -42,7 +42,10 @@ func (m *Machine) addVirtioDevices() error {
 			return err
 		}
 	}
-	return m.addNets()
+	if err := m.addNets(); err != nil {
+		return err
+	}
+	return m.addVsock()
 }
 
 // addVirtio puts dev into the next slot. If it is an io.Closer it is closed with
