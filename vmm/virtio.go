@@ -65,7 +65,10 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 		return err
 	}
 	s := &virtioSlot{device: dev, base: virtioBase + guestmem.Addr(n)*virtioStride, gsi: virtioGSIs[n], irq: irq}
-	o := virtio.Options{Name: name, Memory: m.mem, Packed: m.config.PackedRings, Interrupt: m.interrupter(s), Fail: m.fail}
+	o := virtio.Options{
+		Name: name, Memory: m.mem, Packed: m.config.PackedRings,
+		Interrupt: m.interrupter(s), InterruptFD: irq.Int(), Fail: m.fail,
+	}
 	if hook := m.config.Trace; hook != nil && hook.Virtio != nil {
 		o.Trace = hook.Virtio(name)
 	}
