@@ -35,7 +35,7 @@ test: check unit-test kvm-test
 unit-test: tools kernels
 	CGO_ENABLED=1 MICROVM_NOSKIP=1 MICROVM_KERNELS='$(CURDIR)/$(KERNELS)/*/boot/vmlinuz-*' \
 	MICROVM_HOST_KERNEL=$(CURDIR)/$(KERNELS)/generic \
-	$(GO) test -race -timeout 20m $(TESTFLAGS) ./boot/... ./vmm/disk/... ./devices/... ./guestinit/... ./cmd/kvmhost/... ./cmd/internal/... \
+	$(GO) test -race -timeout 20m $(TESTFLAGS) ./boot/... ./vmm/disk/... ./vmm/network/... ./devices/... ./guestinit/... ./cmd/kvmhost/... ./cmd/internal/... \
 		./cmd/vmm/internal/cmdline ./cmd/vmm/internal/config ./cmd/vmm/internal/ctxio \
 		./cmd/vmm/internal/host ./cmd/vmm/internal/measure ./cmd/vmm/internal/option ./cmd/vmm/internal/suggest ./cmd/vmm/internal/terminal
 	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) ./kvm/... ./vmm ./cmd/vmm
