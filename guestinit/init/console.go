@@ -46,9 +46,30 @@ func openConsole(port guestPort) session {
 }
 
 // reopenConsole opens the console anew. The kernel opened what was the console
-// before modules were loaded: nothing, or another terminal than now.
-func reopenConsole() {
-	fd, err := unix.Open("/dev/console", unix.O_RDWR|unix.O_CLOEXEC, 0)
+// before modules were loaded: nothing, or another terminal than now. If hvc0 is
+// wanted and has got no driver, the serial port is better than a screen that
+// there is not.
+func reopenConsole(line string) {
+	openStreams("/dev/console")
+	if wantsHVC(line) && !exists("/dev/hvc0") {
+		openStreams("/dev/ttyS0")
+		say("no driver has found hvc0: its module, virtio_console, is missing; the console is ttyS0")
+	}
+}
+
+// wantsHVC reports whether a kernel's command line makes hvc0 the console.
+func wantsHVC(line string) bool {
+	for word := range kernelWords(line) {
+		if word == "console=hvc0" {
+			return true
+		}
+	}
+	return false
+}
+
+// openStreams makes a terminal the three standard streams.
+func openStreams(path string) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}

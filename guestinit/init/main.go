@@ -53,8 +53,8 @@ func serve(port guestPort) (status uint8, ran bool) {
 	setHostname()
 	raiseLoopback()
 	loadModules(guestinit.LoadList)
-	reopenConsole()
 	line, err := os.ReadFile("/proc/cmdline")
+	reopenConsole(string(line))
 	if err != nil {
 		say(err.Error())
 		return statusFailure, true
