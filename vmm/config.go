@@ -90,6 +90,7 @@ type Config struct {
 	RNG         bool   // a virtio entropy device
 	PackedRings bool   // virtio devices offer packed virtqueues as well as split ones
 	Nets        []Net  // virtio network devices
+	Vsock       *Vsock // a virtio socket device, nil for none
 
 	Trace *Trace // hooks, nil for none
 
@@ -190,6 +191,9 @@ func (c *Config) Check() error {
 		wrong("console", "%q has no ports; must be %s", c.Console.Kind, ConsoleVirtio)
 	} else if n >= console.MaxPorts {
 		wrong("console", "%d ports; must be less than %d", n, console.MaxPorts)
+	}
+	if c.Vsock != nil {
+		c.Vsock.check(func(problem error) { wrong("vsock", "%v", problem) })
 	}
 	if len(e.Problems) > 0 {
 		return &e

@@ -45,6 +45,7 @@ type Machine struct {
 	cpus   []*vcpu
 	board  *board
 	nets   []*net.Device
+	vsock  *vsockDevice // nil if there is none
 	kernel *boot.Kernel
 	loaded *boot.Loaded
 
@@ -116,6 +117,9 @@ func New(c Config) (_ *Machine, err error) {
 		return nil, createErr
 	}
 	if err := m.cpus[0].enter(m.loaded); err != nil {
+		return nil, err
+	}
+	if err := m.listenVsock(); err != nil {
 		return nil, err
 	}
 	return m, nil

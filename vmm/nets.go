@@ -9,12 +9,15 @@ import (
 
 	"microvm/devices/virtio/net"
 	"microvm/vmm/network/tap"
+	"microvm/vmm/network/vhost"
 )
 
 // A Net is a network interface of the guest.
 type Net struct {
 	// Tap is the tap interface of the host at the cable's other end.
 	Tap *tap.Config
+	// VHost says who carries its frames.
+	VHost VHost
 	// MAC is the guest's address, of 6 bytes; nil for one that is made of the
 	// host's identity and the other end's name, and so is the same at each
 	// start.
@@ -23,6 +26,16 @@ type Net struct {
 	// Ethernet header; 0 to leave it at the usual 1500.
 	MTU int
 }
+
+// A VHost says whether the host's kernel carries the frames of a tap.
+type VHost string
+
+// Whether it does.
+const (
+	VHostAuto VHost = "auto" // where it can; the zero VHost means this as well
+	VHostOn   VHost = "on"   // or the machine is not made
+	VHostOff  VHost = "off"
+)
 
 // check reports what is wrong with n.
 func (n *Net) check(wrong func(error)) {
@@ -95,16 +108,26 @@ func (m *Machine) addNets() error {
 }
 
 // open opens the backend, and returns it with the name of its end.
-func (n *Net) open() (net.Backend, string, error) {
+func (n *Net) open() (_ net.Backend, name string, err error) {
 	c := *n.Tap
 	c.MTU = uint16(n.MTU)
 	t, err := tap.Open(c)
 	if err != nil {
 		return nil, "", err
 	}
+	if n.VHost == VHostOff {
+		return t, t.Name(), nil
+	}
+	v, err := vhost.New(t)
+	switch {
+	case err == nil:
+		return v, t.Name(), nil
+	case n.VHost == VHostOn:
+		return nil, "", errors.Join(fmt.Errorf("vhost=on: %w", err), t.Close())
+	}
 	return t, t.Name(), nil
 }
 
 // SetLink plugs in the cable of network interface n, or pulls it out. It
 // panics if there is no such interface.
-func (m *Machine) SetLink(n int, up bool) { m.nets[n].SetLink(up) }
+func (m *Machine) SetLink(n int, up bool) error { return m.nets[n].SetLink(up) }

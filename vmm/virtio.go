@@ -42,7 +42,10 @@ func (m *Machine) addVirtioDevices() error {
 			return err
 		}
 	}
-	return m.addNets()
+	if err := m.addNets(); err != nil {
+		return err
+	}
+	return m.addVsock()
 }
 
 // addVirtio puts dev into the next slot. If it is an io.Closer it is closed with
@@ -62,7 +65,10 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 		return err
 	}
 	s := &virtioSlot{device: dev, base: virtioBase + guestmem.Addr(n)*virtioStride, gsi: virtioGSIs[n], irq: irq}
-	o := virtio.Options{Name: name, Memory: m.mem, Packed: m.config.PackedRings, Interrupt: m.interrupter(s), Fail: m.fail}
+	o := virtio.Options{
+		Name: name, Memory: m.mem, Packed: m.config.PackedRings,
+		Interrupt: m.interrupter(s), InterruptFD: irq.Int(), Fail: m.fail,
+	}
 	if hook := m.config.Trace; hook != nil && hook.Virtio != nil {
 		o.Trace = hook.Virtio(name)
 	}

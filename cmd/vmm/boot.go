@@ -96,6 +96,7 @@ type bootOptions struct {
 	rng   bool
 	rings string
 	nets  []vmm.Net
+	vsock *vmm.Vsock
 
 	console                     string
 	consoleInput, consoleOutput string
@@ -135,7 +136,7 @@ func (o *bootOptions) declare(f *flags) {
 	f.optionsVar("disk", diskHelp, o.addDisk)
 	f.boolVar(&o.rng, "rng", "an entropy device: random numbers from the host, at most 1 MiB a second")
 	f.optionsVar("net", netHelp, o.addNet)
-
+	f.optionsVar("vsock", vsockHelp, o.setVsock)
 	f.choiceVar(&o.rings, []string{ringsSplit, ringsPacked}, "rings",
 		"`FORM` of the rings between driver and device: split, or packed if the driver can")
 
@@ -173,6 +174,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 		Disks:   o.disks,
 		RNG:     o.rng, PackedRings: o.rings == ringsPacked,
 		Nets:      o.nets,
+		Vsock:     o.vsock,
 		TimeExits: o.wantsStats(),
 	}
 	if !f.Changed("cmdline") {

@@ -20,8 +20,11 @@ type Options struct {
 	Memory    *guestmem.Memory
 	Packed    bool         // offer packed virtqueues as well as split ones
 	Interrupt func() error // an edge on the device's interrupt line
-	Fail      func(error)  // ends the machine: the host has failed
-	Trace     *Trace       // hooks, nil for none
+	// InterruptFD is an eventfd that does the same, for a kernel interface
+	// that interrupts the driver itself.
+	InterruptFD int
+	Fail        func(error) // ends the machine: the host has failed
+	Trace       *Trace      // hooks, nil for none
 }
 
 // A control is a device as the driver configures it, whatever the transport.
@@ -32,6 +35,7 @@ type control struct {
 	doorbells []eventfd.FD // one a queue, for the control's life
 
 	interrupts atomic.Uint32 // the interrupt status
+	lasting    atomic.Uint32 // what of it stays when it is acknowledged
 	counts     []queueCounts // one a queue
 	sessions   atomic.Uint64
 	running    sync.WaitGroup // goroutines of sessions
@@ -149,6 +153,7 @@ func (c *control) reset() {
 		c.queues[i] = queueSetup{max: c.queues[i].max}
 	}
 	c.interrupts.Store(0)
+	c.lasting.Store(0)
 	c.traceStatus(nil)
 }
 
@@ -162,6 +167,10 @@ func (c *control) start() {
 		Features: c.accepted, Memory: c.Memory,
 		Queues:        make([]*Queue, len(c.queues)),
 		configChanged: func() { c.raise(interruptConfig) },
+		kernelInterrupts: func() int {
+			c.lasting.Store(interruptUsedBuffer)
+			return c.InterruptFD
+		},
 	}
 	for i := range c.queues {
 		var err error
@@ -200,6 +209,7 @@ func (c *control) openQueue(i int) (*Queue, error) {
 	if q.vq, err = virtq.New(c.Memory, setup.Config); err != nil {
 		return nil, err
 	}
+	q.config = setup.Config
 	if hook := c.Trace.Ring; hook != nil {
 		q.trace = func(e RingEvent) { hook(i, e) }
 	}

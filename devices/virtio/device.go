@@ -86,7 +86,8 @@ type Session struct {
 	// Memory is the guest's, for device types whose requests name pages.
 	Memory *guestmem.Memory
 
-	configChanged func()
+	configChanged    func()
+	kernelInterrupts func() int
 }
 
 // Has reports whether all features of f were negotiated.
@@ -94,3 +95,9 @@ func (s *Session) Has(f Features) bool { return s.Features&f == f }
 
 // ConfigChanged tells the driver that the configuration space has changed.
 func (s *Session) ConfigChanged() { s.configChanged() }
+
+// KernelInterrupts returns an eventfd by which a kernel interface that serves
+// queues interrupts the driver itself. It cannot say why in the interrupt status,
+// so until the next reset that has the reason that there are used buffers. A
+// driver looks for them and may find none, as after any interrupt.
+func (s *Session) KernelInterrupts() int { return s.kernelInterrupts() }

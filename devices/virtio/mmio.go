@@ -51,7 +51,7 @@ func (m *MMIO) Close() error { return m.close() }
 // width the driver must use (virtio-v1.2 §4.2.2.2), reads as zero.
 func (m *MMIO) ReadIO(off uint64, p []byte) {
 	if off == regInterruptStatus && len(p) == 4 {
-		le.PutUint32(p, m.interrupts.Load())
+		le.PutUint32(p, m.interrupts.Load()|m.lasting.Load())
 		return
 	}
 	m.mu.Lock()

@@ -13,6 +13,7 @@ import (
 // another gives them back.
 type Queue struct {
 	vq        virtq.Queue // nil if the driver has not set the queue up
+	config    virtq.Config
 	doorbell  eventfd.FD
 	interrupt func()
 	counts    *queueCounts
@@ -32,6 +33,10 @@ func (q *Queue) Size() int {
 	}
 	return q.vq.Size()
 }
+
+// Config says where the queue is, for a kernel interface that serves it in the
+// place of Pop and Push. Its Size is 0 if the driver has not set the queue up.
+func (q *Queue) Config() virtq.Config { return q.config }
 
 // Pop takes the next chain. It reports false if there is none: see Wait.
 func (q *Queue) Pop(c *virtq.Chain) (bool, error) {

@@ -1,6 +1,10 @@
 package net
 
-import "context"
+import (
+	"context"
+
+	"microvm/devices/virtio"
+)
 
 // A Backend is the other end of the device's cable: it carries Ethernet frames
 // without their check sequence, at most [MaxFrame] bytes each.
@@ -40,15 +44,23 @@ type Backend interface {
 	Close() error
 }
 
+// A Server is a Backend that serves the queues itself, in the place of Send,
+// Receive and Wait.
+type Server interface {
+	Backend
+	// Serves reports whether it can, with these features negotiated.
+	Serves(f virtio.Features) bool
+	// Serve carries the frames of the first pairs of queues of s until ctx
+	// is done. The error is of the kind that a device's Run returns.
+	Serve(ctx context.Context, s *virtio.Session, pairs int) error
+	// SetLink says whether frames are carried; at first they are.
+	SetLink(up bool) error
+}
+
 // Offloads are what one side leaves to the other in a frame.
 type Offloads struct {
 	Checksum bool // to complete a TCP or UDP checksum
 	TSO4     bool // to cut TCP over IPv4 into segments; needs Checksum
 	TSO6     bool // the same over IPv6
 	ECN      bool // such segments may have TCP's ECN bits; needs TSO4 or TSO6
-}
-
-// And is what is in both o and p.
-func (o Offloads) And(p Offloads) Offloads {
-	return Offloads{o.Checksum && p.Checksum, o.TSO4 && p.TSO4, o.TSO6 && p.TSO6, o.ECN && p.ECN}
 }

@@ -146,15 +146,21 @@ func (d *Device) AppendConfig(b []byte) []byte {
 	return append(b, c[:]...)
 }
 
-// SetLink plugs the cable in or pulls it out: frames are lost while it is out,
-// and the driver is told.
-func (d *Device) SetLink(up bool) {
-	if d.linkDown.Swap(!up) != up {
-		return // it was so already
+// SetLink plugs the cable in or pulls it out: no frames are carried while it is
+// out, and the driver is told.
+func (d *Device) SetLink(up bool) error {
+	if d.linkDown.Swap(!up) == !up {
+		return nil // it was so already
+	}
+	if server, ok := d.backend.(Server); ok {
+		if err := server.SetLink(up); err != nil {
+			return err
+		}
 	}
 	if s := d.session.Load(); s != nil {
 		s.ConfigChanged()
 	}
+	return nil
 }
 
 // Run implements virtio.Device.
@@ -176,18 +182,18 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 	work, ctx := errgroup.WithContext(ctx)
 	var accepted atomic.Pointer[Offloads]
 	accepted.Store(&guest)
-	for pair := range pairs {
-		if q := s.Queues[2*pair]; q != nil {
-			r := newReceiver(d, s, q, pair, &accepted)
+	if server, ok := d.backend.(Server); ok && server.Serves(s.Features) {
+		work.Go(func() error { return server.Serve(ctx, s, pairs) })
+	} else {
+		for pair := range pairs {
+			r := newReceiver(d, s, pair, &accepted)
 			work.Go(func() error { return r.run(ctx) })
-		}
-		if q := s.Queues[2*pair+1]; q != nil {
-			t := &transmitter{device: d, queue: q, pair: pair, offloads: host}
+			t := &transmitter{device: d, queue: s.Queues[2*pair+1], pair: pair, offloads: host}
 			work.Go(func() error { return t.run(ctx) })
 		}
 	}
-	if q := s.Queues[2*pairs]; q != nil && s.Has(FeatureCtrlVQ) {
-		c := &controller{device: d, session: s, queue: q, pairs: pairs, accepted: &accepted}
+	if s.Has(FeatureCtrlVQ) {
+		c := &controller{device: d, session: s, queue: s.Queues[2*pairs], pairs: pairs, accepted: &accepted}
 		work.Go(func() error { return c.run(ctx) })
 	}
 	work.Go(func() error {
@@ -203,9 +209,7 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 func ring(queues []*virtio.Queue) error {
 	var errs []error
 	for _, q := range queues {
-		if q != nil {
-			errs = append(errs, q.Ring())
-		}
+		errs = append(errs, q.Ring())
 	}
 	return errors.Join(errs...)
 }

@@ -240,3 +240,41 @@ func TestMergeableBuffers(t *testing.T) {
 		}
 	}
 }
+
+// A kernel is a fake that serves the queues itself and interrupts the driver by
+// an eventfd.
+type kernel struct {
+	*fake
+	served chan *virtio.Session
+}
+
+func (k *kernel) Serves(f virtio.Features) bool { return true }
+func (k *kernel) SetLink(up bool) error         { return nil }
+
+func (k *kernel) Serve(ctx context.Context, s *virtio.Session, pairs int) error {
+	s.KernelInterrupts()
+	k.served <- s
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// While another serves the queues, whoever interrupts the driver, it finds that
+// there may be used buffers, until the reset.
+func TestServer(t *testing.T) {
+	k := &kernel{newFake(1, all), make(chan *virtio.Session, 1)}
+	d, _ := start(t, k, net.Options{}, ^virtio.Features(0))
+	s := <-k.served
+	if c := s.Queues[transmitQueue].Config(); c.Desc != d.Queues[transmitQueue].Desc || c.Size != d.Queues[transmitQueue].Size {
+		t.Errorf("the server sees a queue %+v, the driver's is %+v", c, d.Queues[transmitQueue])
+	}
+	for range 2 {
+		if got := d.Read32(virtiotest.InterruptStatus); got != 1 {
+			t.Errorf("interrupt status %#x while a server runs", got)
+		}
+		d.Write32(virtiotest.InterruptACK, 1)
+	}
+	d.Reset()
+	if got := d.Read32(virtiotest.InterruptStatus); got != 0 {
+		t.Errorf("interrupt status %#x after a reset", got)
+	}
+}

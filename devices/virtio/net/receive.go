@@ -37,7 +37,8 @@ type receiver struct {
 // is 1024 (linux uio.h UIO_MAXIOV).
 const maxPieces = 1024 - 1 - queueSize
 
-func newReceiver(d *Device, s *virtio.Session, q *virtio.Queue, pair int, accepted *atomic.Pointer[Offloads]) *receiver {
+func newReceiver(d *Device, s *virtio.Session, pair int, accepted *atomic.Pointer[Offloads]) *receiver {
+	q := s.Queues[2*pair]
 	r := &receiver{
 		device: d, queue: q, pair: pair, mergeable: s.Has(FeatureMrgRxbuf), accepted: accepted,
 		maxPlain: MaxFrame,
@@ -48,7 +49,7 @@ func newReceiver(d *Device, s *virtio.Session, q *virtio.Queue, pair int, accept
 		r.maxPlain = EthernetSize + int(d.MTU)
 	}
 	if !r.mergeable {
-		r.ring = r.ring[:1] // a frame has one chain
+		r.ring = make([]virtq.Chain, 1) // a frame has one chain
 	}
 	return r
 }

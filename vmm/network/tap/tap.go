@@ -46,6 +46,9 @@ type queue struct {
 // Name is the name of the interface.
 func (t *Tap) Name() string { return t.name }
 
+// FD is the file descriptor of a pair's queue, good until Close.
+func (t *Tap) FD(pair int) int { return t.queues[pair].fd }
+
 // Describe implements virtio.Describer.
 func (t *Tap) Describe() []virtio.Property {
 	return []virtio.Property{
