@@ -96,8 +96,19 @@ func (p *peer) startWithoutBuffers() {
 
 func (p *peer) post(b []virtiotest.Buffer) { p.posted[p.rx.Add(b...)] = b }
 
-// sendRaw sends header and data as they are.
+// sendRaw sends header and data as they are, and waits until the device has taken
+// them.
 func (p *peer) sendRaw(h hdr, data []byte) {
+	p.T.Helper()
+	p.put(h, data)
+	p.tx.Notify()
+	if u := p.tx.AwaitUsed(); u.Written != 0 {
+		p.T.Errorf("the device says that it has written %d bytes to a packet of ours", u.Written)
+	}
+}
+
+// put makes a packet available.
+func (p *peer) put(h hdr, data []byte) {
 	p.T.Helper()
 	var b bytes.Buffer
 	if err := binary.Write(&b, binary.LittleEndian, h); err != nil {
@@ -109,9 +120,7 @@ func (p *peer) sendRaw(h hdr, data []byte) {
 		copy(p.Bytes(p.outData, len(data)), data)
 		out = append(out, virtiotest.Buffer{Addr: p.outData, Len: len(data)})
 	}
-	if n := p.tx.Do(out...); n != 0 {
-		p.T.Errorf("the device says that it has written %d bytes to a packet of ours", n)
-	}
+	p.tx.Add(out...)
 }
 
 // tryRecv takes the next packet that the device has sent, if there is one, and
@@ -310,6 +319,7 @@ func (p *peer) dial(port uint32, connected func(uint32) error) (*socket, *net.Un
 type host struct {
 	t       testing.TB
 	dialled chan *net.UnixConn // the host's programs' ends
+	greet   func(program *net.UnixConn, port uint32)
 }
 
 // Ports that are not listened on, and that answer never.
@@ -327,6 +337,9 @@ func (h *host) Dial(ctx context.Context, port uint32) (vsock.Conn, error) {
 		return nil, ctx.Err()
 	}
 	ours, theirs := pair(h.t)
+	if h.greet != nil {
+		h.greet(theirs, port)
+	}
 	h.dialled <- theirs
 	return ours, nil
 }
