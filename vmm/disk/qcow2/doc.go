@@ -28,10 +28,10 @@
 // a loss of power; of what was written later any part may be lost, as of a disk
 // with a volatile cache. A device whose guest does not flush must.
 //
-// Snapshots stay as they are. Not written, but read, are images that are marked
-// as dirty or corrupt, that have extended L2 entries, or whose bitmaps a write
-// would make wrong; nor ones whose refcounts do not count a table. The file
-// should be locked against other writers: see Options.
+// Snapshots stay as they are. Images that are marked as dirty or corrupt, that
+// have extended L2 entries, whose bitmaps a write would make wrong, or whose
+// refcounts miss a table are read and not written. A caller locks the file
+// against other writers, in Options.OpenFile.
 //
 // # What an image may do
 //

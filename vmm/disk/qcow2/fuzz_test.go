@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -37,6 +38,16 @@ func fuzzImages(f *testing.F) (images [][]byte) {
 	return images
 }
 
+// only opens the file at path, and no backing files.
+func only(path string) func(string, bool) (*os.File, error) {
+	return func(name string, writable bool) (*os.File, error) {
+		if name != path {
+			return nil, errors.New("a backing file")
+		}
+		return openFile(name, writable)
+	}
+}
+
 // FuzzRead opens images and reads them. Laws: no panic; bounded memory; what is
 // read, or refused, is the same the second time; errors name the file.
 func FuzzRead(f *testing.F) {
@@ -44,22 +55,13 @@ func FuzzRead(f *testing.F) {
 		f.Add(image)
 	}
 	path := filepath.Join(f.TempDir(), "image.qcow2")
-	opened := false
-	options := Options{OpenFile: func(name string, _ bool) (*os.File, error) {
-		if opened {
-			return nil, errors.New("image.qcow2: a backing file")
-		}
-		opened = true
-		return os.Open(name)
-	}}
 	f.Fuzz(func(t *testing.T, image []byte) {
 		writeFile(t, path, image)
-		opened = false
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		i, err := Open(path, options)
+		i, err := Open(path, Options{OpenFile: only(path)})
 		if err != nil {
-			if !bytes.Contains([]byte(err.Error()), []byte("image.qcow2")) {
+			if !strings.Contains(err.Error(), "image.qcow2") {
 				t.Errorf("the error does not name the file: %v", err)
 			}
 			return
@@ -75,6 +77,48 @@ func FuzzRead(f *testing.F) {
 		}
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > fuzzMemory {
+			t.Errorf("%d bytes allocated", n)
+		}
+	})
+}
+
+// FuzzWrite does a script of operations, of three bytes each, to images that may
+// contradict themselves. Laws: no panic, no hang, bounded memory; errors name the
+// file.
+func FuzzWrite(f *testing.F) {
+	images := fuzzImages(f)
+	for _, image := range images {
+		f.Add(image, []byte{0, 0, 40, 1, 10, 99, 2, 9, 4, 3, 0, 0, 0, 3, 200, 3, 1, 1})
+	}
+	path := filepath.Join(f.TempDir(), "image.qcow2")
+	f.Fuzz(func(t *testing.T, image, script []byte) {
+		writeFile(t, path, image)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		i, err := Open(path, Options{Writable: true, OpenFile: only(path)})
+		if err != nil {
+			return
+		}
+		for s := script[:min(len(script), 30)]; len(s) >= 3; s = s[3:] {
+			off := min(int64(s[1])<<7, i.Size())
+			n := min(int64(s[2])<<5, i.Size()-off)
+			switch s[0] % 4 {
+			case 0:
+				_, err = i.WriteAt(bytes.Repeat(s[1:2], int(n)), off)
+			case 1:
+				err = i.WriteZeroes(off, n)
+			case 2:
+				err = i.Discard(off, n)
+			case 3:
+				err = i.Flush()
+			}
+			if err != nil && !strings.Contains(err.Error(), "image.qcow2") {
+				t.Errorf("the error does not name the file: %v", err)
+			}
+		}
+		i.Close()
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 2*fuzzMemory {
 			t.Errorf("%d bytes allocated", n)
 		}
 	})

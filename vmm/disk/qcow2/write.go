@@ -182,13 +182,17 @@ func (i *Image) zero(off, n int64, all bool) error {
 		if err != nil {
 			return i.named(err)
 		}
-		if e.kind == data || e.kind == compressed || e.kind == unallocated && i.backing != nil && all {
-			e.n = min(e.n, i.clusterSize()-off&(i.clusterSize()-1))
-			if err := i.zeroCluster(off, e.n, all); err != nil {
+		stop := off + e.n
+		if e.kind == zeros || e.kind == unallocated && (i.backing == nil || !all) {
+			off = stop
+		}
+		for off < stop {
+			n := min(stop-off, i.clusterSize()-off&(i.clusterSize()-1))
+			if err := i.zeroCluster(off, n, all); err != nil {
 				return err
 			}
+			off += n
 		}
-		off += e.n
 	}
 	return nil
 }
