@@ -47,7 +47,7 @@ type Base interface {
 // methods may be called concurrently.
 type Overlay struct {
 	base Base
-	file *os.File
+	file vector.File
 
 	// written has a bit for each block that is in the file. Bits are only ever
 	// set, by who holds mu and after the block is whole in the file, so that
@@ -75,7 +75,7 @@ func New(base Base, dir string) (*Overlay, error) {
 		return nil, fmt.Errorf("overlay in %s: %w", dir, err)
 	}
 	blocks := (size + blockSize - 1) >> blockBits
-	return &Overlay{base: base, file: f, written: make([]atomic.Uint64, (blocks+63)/64)}, nil
+	return &Overlay{base: base, file: vector.File{File: f}, written: make([]atomic.Uint64, (blocks+63)/64)}, nil
 }
 
 // unnamed makes a file in dir that has no name, or loses it at once where the
@@ -178,7 +178,7 @@ func (o *Overlay) ReadVector(bufs [][]byte, off int64) error {
 		run, written := o.next(s)
 		part := vector.Slice(bufs, run.off-all.off, run.len())
 		if written {
-			_, err = vector.Read(o.file, part, run.off)
+			_, err = o.file.ReadVector(part, run.off)
 		} else {
 			err = o.base.ReadVector(part, run.off)
 		}
@@ -202,14 +202,14 @@ func (o *Overlay) WriteVector(bufs [][]byte, off int64) error {
 		return err
 	}
 	if o.allWritten(s) {
-		return vector.Write(o.file, bufs, off)
+		return o.file.WriteVector(bufs, off)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.copyEdges(s); err != nil {
 		return err
 	}
-	if err := vector.Write(o.file, bufs, off); err != nil {
+	if err := o.file.WriteVector(bufs, off); err != nil {
 		return err
 	}
 	o.setWritten(s)
@@ -240,7 +240,7 @@ func (o *Overlay) copyBlock(block int64) error {
 	if err := o.base.ReadVector(bufs, at); err != nil {
 		return err
 	}
-	if err := vector.Write(o.file, bufs, at); err != nil {
+	if err := o.file.WriteVector(bufs, at); err != nil {
 		return err
 	}
 	o.setWritten(span{at, at + blockSize})
@@ -279,15 +279,9 @@ func (o *Overlay) Discard(off, n int64) error {
 func (o *Overlay) punch(s span) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	const mode = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
-	for {
-		switch err := unix.Fallocate(int(o.file.Fd()), mode, s.off, s.len()); err {
-		case nil:
-			o.setWritten(s)
-			return nil
-		case unix.EINTR:
-		default:
-			return fmt.Errorf("overlay: a hole of %d bytes at %d: %w", s.len(), s.off, err)
-		}
+	err := o.file.Punch(s.off, s.len())
+	if err == nil {
+		o.setWritten(s)
 	}
+	return err
 }

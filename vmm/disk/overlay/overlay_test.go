@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"microvm/vmm/disk/internal/vector"
 	"microvm/vmm/disk/qcow2"
 )
 
@@ -265,7 +266,7 @@ func TestFileFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	o.file = null // opened for reading
+	o.file = vector.File{File: null} // opened for reading
 	for _, s := range []span{{0, blockSize}, {1, 2}} {
 		if _, err := o.WriteAt(make([]byte, s.len()), s.off); !errors.Is(err, unix.EBADF) {
 			t.Errorf("write: %v", err)

@@ -61,7 +61,7 @@ func (c *chain) image(path string, writable bool) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, err := newImage(f, c.l1Left)
+	i, err := newImage(vector.File{File: f}, c.l1Left)
 	if err == nil {
 		i.cache = c.cache
 		c.l1Left -= i.l1Entries * 8
@@ -135,24 +135,25 @@ func (c *chain) raw(path, format string) (layer, error) {
 		return nil, fmt.Errorf("%s: begins as qcow2 does, but the image does not give its format, and a guess is not safe; "+
 			"give it with \"qemu-img rebase -u -F qcow2 -b …\"", path)
 	}
-	size, err := f.Seek(0, io.SeekEnd)
+	raw := vector.File{File: f}
+	size, err := raw.Size()
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	return &rawFile{f, size}, nil
+	return &rawFile{raw, size}, nil
 }
 
 // A rawFile is a backing file without a format.
 type rawFile struct {
-	*os.File
+	vector.File
 	size int64
 }
 
 func (r *rawFile) Size() int64 { return r.size }
 
 func (r *rawFile) ReadVector(bufs [][]byte, off int64) error {
-	_, err := vector.Read(r.File, bufs, off)
+	_, err := r.File.ReadVector(bufs, off)
 	if errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%s: became shorter than the %d bytes that it had", r.Name(), r.size)
 	}

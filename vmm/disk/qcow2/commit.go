@@ -4,13 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
-
-	"microvm/vmm/disk/internal/vector"
 )
 
 const (
@@ -22,15 +17,15 @@ const (
 
 // changes are what a commit brings into the file. The image's mu guards them.
 type changes struct {
-	tables map[int64][]byte             // L2 tables by their offset in the file
-	l1     map[int64]struct{}           // indexes of L1 entries
-	failed atomic.Pointer[os.PathError] // of a sync: what is in the file is unknown
+	tables map[int64][]byte      // L2 tables by their offset in the file
+	l1     map[int64]struct{}    // indexes of L1 entries
+	failed atomic.Pointer[error] // of a sync: what is in the file is unknown
 }
 
 // err returns why nothing is written any more.
 func (c *changes) err() error {
 	if failed := c.failed.Load(); failed != nil {
-		return fmt.Errorf("not written any more: %w", failed)
+		return fmt.Errorf("not written any more: %w", *failed)
 	}
 	return nil
 }
@@ -115,7 +110,7 @@ func (i *Image) commit() error {
 		return err
 	}
 	for host, table := range i.changes.tables {
-		if err := vector.Write(i.file, [][]byte{table}, host); err != nil {
+		if err := i.file.WriteVector([][]byte{table}, host); err != nil {
 			return err
 		}
 	}
@@ -137,7 +132,7 @@ func (i *Image) commit() error {
 func (i *Image) commitL1() error {
 	for _, index := range slices.Sorted(maps.Keys(i.changes.l1)) {
 		entry := binary.BigEndian.AppendUint64(nil, i.l1[index])
-		if err := vector.Write(i.file, [][]byte{entry}, i.l1Table+index*8); err != nil {
+		if err := i.file.WriteVector([][]byte{entry}, i.l1Table+index*8); err != nil {
 			return err
 		}
 	}
@@ -148,16 +143,12 @@ func (i *Image) commitL1() error {
 // sync waits until what was written is on the medium. If that fails once, the
 // kernel may have dropped it: the image is not written any more.
 func (i *Image) sync() error {
-	for {
-		if err := i.changes.err(); err != nil {
-			return err
-		}
-		switch err := unix.Fdatasync(int(i.file.Fd())); err {
-		case nil:
-			return nil
-		case unix.EINTR:
-		default:
-			i.changes.failed.Store(&os.PathError{Op: "sync", Path: i.file.Name(), Err: err})
-		}
+	if err := i.changes.err(); err != nil {
+		return err
 	}
+	err := i.file.Sync()
+	if err != nil {
+		i.changes.failed.Store(&err)
+	}
+	return err
 }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
-
-	"microvm/vmm/disk/internal/vector"
 )
 
 // sectorSize is the unit in which an entry gives the length of compressed data.
@@ -29,7 +27,7 @@ func (i *Image) decompressed(entry uint64) ([]byte, error) {
 func (i *Image) decompress(entry uint64) ([]byte, error) {
 	host, n := i.compressedRange(entry)
 	src := make([]byte, n)
-	got, err := vector.Read(i.file, [][]byte{src}, host)
+	got, err := i.file.ReadVector([][]byte{src}, host)
 	if err != nil && err != io.EOF { // the last sector need not be whole
 		return nil, err
 	}

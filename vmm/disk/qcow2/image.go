@@ -4,17 +4,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
 	"sync"
-
-	"microvm/vmm/disk/internal/vector"
 )
 
 // An Image is a qcow2 image with its backing files. Its methods may be called
 // concurrently.
 type Image struct {
 	header
-	file    *os.File
+	file    storage
 	backing layer // nil if there is none
 	cache   *cache
 
@@ -34,9 +31,21 @@ type layer interface {
 	Close() error
 }
 
+// A storage is the file that an image is in.
+type storage interface {
+	io.ReaderAt
+	Name() string
+	Size() (int64, error)
+	ReadVector(bufs [][]byte, off int64) (int64, error)
+	WriteVector(bufs [][]byte, off int64) error
+	Sync() error
+	Punch(off, n int64) error
+	Close() error
+}
+
 // newImage reads what of the image in f is kept in memory. It uses at most
 // l1Limit bytes for the L1 table.
-func newImage(f *os.File, l1Limit int64) (*Image, error) {
+func newImage(f storage, l1Limit int64) (*Image, error) {
 	h, err := readHeader(f)
 	if err != nil {
 		return nil, err
@@ -45,7 +54,7 @@ func newImage(f *os.File, l1Limit int64) (*Image, error) {
 	if size > l1Limit {
 		return nil, fmt.Errorf("its L1 table of %d bytes is too much: a chain of images may have %d in all", size, maxL1Chain)
 	}
-	end, err := f.Seek(0, io.SeekEnd) // also right for a block device
+	end, err := f.Size()
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +62,7 @@ func newImage(f *os.File, l1Limit int64) (*Image, error) {
 		return nil, fmt.Errorf("truncated: the file has %d bytes, and its L1 table %d at %#x", end, size, h.l1Table)
 	}
 	table := make([]byte, size)
-	if _, err := vector.Read(f, [][]byte{table}, h.l1Table); err != nil {
+	if _, err := f.ReadVector([][]byte{table}, h.l1Table); err != nil {
 		return nil, err
 	}
 	i := &Image{header: *h, file: f, l1: make([]uint64, h.l1Entries)}

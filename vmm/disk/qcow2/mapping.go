@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
-
-	"microvm/vmm/disk/internal/vector"
 )
 
 // Bits of L1 and L2 entries (qcow2 "Cluster mapping").
@@ -97,7 +95,7 @@ func (i *Image) l2Table(off int64) ([]byte, error) {
 
 // readMetadata fills b with what the file has at host.
 func (i *Image) readMetadata(what string, b []byte, host int64) error {
-	_, err := vector.Read(i.file, [][]byte{b}, host)
+	_, err := i.file.ReadVector([][]byte{b}, host)
 	if err == io.EOF {
 		err = fmt.Errorf("truncated: the file ends before the %s at %#x does", what, host)
 	}

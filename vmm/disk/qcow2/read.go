@@ -79,11 +79,11 @@ func (i *Image) readExtent(bufs [][]byte, e extent, off int64) error {
 // readData reads n bytes of clusters that are next to one another in the file.
 // The last cluster of a file need not be whole: what is missing is zero.
 func (i *Image) readData(bufs [][]byte, host, n int64) error {
-	got, err := vector.Read(i.file, bufs, host)
+	got, err := i.file.ReadVector(bufs, host)
 	if err != io.EOF {
 		return err
 	}
-	end, err := i.file.Seek(0, io.SeekEnd)
+	end, err := i.file.Size()
 	if err != nil {
 		return err
 	}

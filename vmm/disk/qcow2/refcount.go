@@ -6,10 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"golang.org/x/sys/unix"
-
-	"microvm/vmm/disk/internal/vector"
 )
 
 // flagRefcounts is set in the cacheKeys of refcount blocks, so that they do not
@@ -167,7 +163,7 @@ func (r *refcounts) writeCounts(block []byte, clusters run) error {
 	index := clusters.first % r.perBlock()
 	from, to := index<<i.refcountOrder/8, ((index+clusters.n)<<i.refcountOrder+7)/8
 	host := int64(r.table[clusters.first/r.perBlock()])
-	return vector.Write(i.file, [][]byte{block[from:to]}, host+from)
+	return i.file.WriteVector([][]byte{block[from:to]}, host+from)
 }
 
 // alloc returns at most n free clusters that are next to one another, and at
@@ -225,14 +221,14 @@ func (r *refcounts) addBlock(c int64) error {
 	block := make([]byte, i.clusterSize())
 	setCount(block, c%r.perBlock(), i.refcountOrder, 1)
 	host := c << i.clusterBits
-	if err := vector.Write(i.file, [][]byte{block}, host); err != nil {
+	if err := i.file.WriteVector([][]byte{block}, host); err != nil {
 		return err
 	}
 	if err := i.sync(); err != nil {
 		return err
 	}
 	entry := binary.BigEndian.AppendUint64(nil, uint64(host))
-	if err := vector.Write(i.file, [][]byte{entry}, i.refcountTable+n*8); err != nil {
+	if err := i.file.WriteVector([][]byte{entry}, i.refcountTable+n*8); err != nil {
 		return err
 	}
 	r.table[n] = uint64(host)
@@ -241,7 +237,8 @@ func (r *refcounts) addBlock(c int64) error {
 
 // grow moves the table to clusters behind all that it covers, and makes it
 // longer. These, and the blocks that count them, are in the file before the
-// header has the new table.
+// header has the new table, and that is before a commit writes any table that
+// needs them.
 func (r *refcounts) grow() error {
 	i, perBlock := r.image, r.perBlock()
 	length := min(2*i.refcountLength+1, maxRefcountTable>>i.clusterBits)
@@ -267,7 +264,7 @@ func (r *refcounts) grow() error {
 		binary.BigEndian.PutUint64(b[n*8:], entry)
 	}
 	host := table.first << i.clusterBits
-	if err := vector.Write(i.file, [][]byte{b}, host); err != nil {
+	if err := i.file.WriteVector([][]byte{b}, host); err != nil {
 		return err
 	}
 	if err := i.sync(); err != nil {
@@ -275,12 +272,12 @@ func (r *refcounts) grow() error {
 	}
 	// Offset and length lie side by side in the header.
 	fields := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(host)), uint32(length))
-	if err := vector.Write(i.file, [][]byte{fields}, offRefcountTable); err != nil {
+	if err := i.file.WriteVector([][]byte{fields}, offRefcountTable); err != nil {
 		return err
 	}
 	r.release(run{i.refcountTable >> i.clusterBits, i.refcountLength})
 	r.table, i.refcountTable, i.refcountLength = entries, host, length
-	return i.sync()
+	return nil
 }
 
 // release frees clusters at the next commit.
@@ -339,8 +336,7 @@ func (r *refcounts) freePart(clusters run) error {
 	for _, u := range unused {
 		r.next = min(r.next, u.first)
 		// A file system without holes keeps the space.
-		_ = unix.Fallocate(int(i.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE,
-			u.first<<i.clusterBits, u.n<<i.clusterBits)
+		_ = i.file.Punch(u.first<<i.clusterBits, u.n<<i.clusterBits)
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (i *Image) overwrite(bufs [][]byte, off, n int64) (done int64, err error) {
 		if !e.copied {
 			break
 		}
-		if err := vector.Write(i.file, vector.Slice(bufs, done, e.n), e.host); err != nil {
+		if err := i.file.WriteVector(vector.Slice(bufs, done, e.n), e.host); err != nil {
 			return done, err
 		}
 		done += e.n
@@ -91,7 +91,7 @@ func (i *Image) write(bufs [][]byte, off int64) error {
 			return i.named(err)
 		}
 		if e.copied {
-			err = vector.Write(i.file, vector.Slice(bufs, done, e.n), e.host)
+			err = i.file.WriteVector(vector.Slice(bufs, done, e.n), e.host)
 		} else {
 			e.n, err = i.writeNew(vector.Slice(bufs, done, e.n), off+done, e.n)
 		}
@@ -120,7 +120,7 @@ func (i *Image) writeNew(bufs [][]byte, off, n int64) (int64, error) {
 	n = min(n, end-off)
 	whole, err := i.surround(vector.Slice(bufs, 0, n), span{first, off}, span{off + n, end})
 	if err == nil {
-		err = vector.Write(i.file, whole, clusters.first<<i.clusterBits)
+		err = i.file.WriteVector(whole, clusters.first<<i.clusterBits)
 	}
 	if err != nil {
 		i.refcounts.release(clusters)

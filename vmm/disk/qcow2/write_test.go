@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"microvm/vmm/disk/internal/vector"
 )
 
 func openWritable(t testing.TB, path string) *Image {
@@ -357,7 +359,7 @@ func TestWriteFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reading.Close()
-	i.file = reading
+	i.file = vector.File{File: reading}
 	refused(t, i.WriteVector([][]byte{{1}}, 5), "bad file descriptor")
 	i.file = whole
 	same(t, i, want)

@@ -55,19 +55,22 @@ func Copy(bufs [][]byte, src []byte) {
 	}
 }
 
-// Read fills bufs from off on. It returns the number of bytes read, with io.EOF
-// if the file ends before.
-func Read(f *os.File, bufs [][]byte, off int64) (int64, error) {
-	return transfer(f, "read", bufs, off, unix.Pread, unix.Preadv)
+// A File is a file or block device that is read and written so.
+type File struct{ *os.File }
+
+// ReadVector fills bufs from off on. It returns the number of bytes read, with
+// io.EOF if the file ends before.
+func (f File) ReadVector(bufs [][]byte, off int64) (int64, error) {
+	return f.transfer("read", bufs, off, unix.Pread, unix.Preadv)
 }
 
-// Write writes all of bufs at off.
-func Write(f *os.File, bufs [][]byte, off int64) error {
-	_, err := transfer(f, "write", bufs, off, unix.Pwrite, unix.Pwritev)
+// WriteVector writes all of bufs at off.
+func (f File) WriteVector(bufs [][]byte, off int64) error {
+	_, err := f.transfer("write", bufs, off, unix.Pwrite, unix.Pwritev)
 	return err
 }
 
-func transfer(f *os.File, op string, bufs [][]byte, off int64,
+func (f File) transfer(op string, bufs [][]byte, off int64,
 	one func(int, []byte, int64) (int, error), many func(int, [][]byte, int64) (int, error)) (int64, error) {
 	want := Len(bufs)
 	for done := int64(0); ; {
@@ -76,20 +79,48 @@ func transfer(f *os.File, op string, bufs [][]byte, off int64,
 		}
 		rest := Slice(bufs, done, want-done)
 		var n int
-		var err error
-		if len(rest) == 1 {
-			n, err = one(int(f.Fd()), rest[0], off+done)
-		} else {
-			n, err = many(int(f.Fd()), rest[:min(len(rest), maxBuffers)], off+done)
+		err := f.again(op, func(fd int) (err error) {
+			if len(rest) == 1 {
+				n, err = one(fd, rest[0], off+done)
+			} else {
+				n, err = many(fd, rest[:min(len(rest), maxBuffers)], off+done)
+			}
+			return err
+		})
+		if err == nil && n == 0 {
+			err = io.EOF
 		}
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return done, &os.PathError{Op: op, Path: f.Name(), Err: err}
-		case n == 0:
-			return done, io.EOF
+		if err != nil {
+			return done, err
+		}
+		done += int64(n)
+	}
+}
+
+// Sync waits until the data, and what is needed to find it, is on the medium.
+func (f File) Sync() error { return f.again("sync", unix.Fdatasync) }
+
+// Punch makes n bytes at off a hole, which reads as zeros. The file keeps its
+// size.
+func (f File) Punch(off, n int64) error {
+	return f.again("punch hole in", func(fd int) error {
+		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	})
+}
+
+// Size is the file's size in bytes. Unlike what stat says, it is right for a
+// block device, too.
+func (f File) Size() (int64, error) { return f.Seek(0, io.SeekEnd) }
+
+// again makes a system call until no signal interrupts it.
+func (f File) again(op string, call func(fd int) error) error {
+	for {
+		switch err := call(int(f.Fd())); err {
+		case nil:
+			return nil
+		case unix.EINTR:
 		default:
-			done += int64(n)
+			return &os.PathError{Op: op, Path: f.Name(), Err: err}
 		}
 	}
 }
