@@ -88,7 +88,7 @@ func TestKill(t *testing.T) {
 	for n, options := range []string{"cluster_size=512", "cluster_size=64k", "cluster_size=512,refcount_bits=1,compat=1.1", "cluster_size=4k"} {
 		t.Run(options, func(t *testing.T) {
 			t.Parallel()
-			for kill := range 4 {
+			for kill := range 3 {
 				image := convert(t, make([]byte, crashSlot*crashSlots), "-o", options)
 				flushed := killWriter(t, image, 1+kill*20+n)
 				checkLeaksOnly(t, image)

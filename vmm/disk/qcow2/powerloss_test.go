@@ -105,7 +105,7 @@ func TestPowerLoss(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if n%250 == 249 {
+				if n%500 == 499 {
 					if err := i.Flush(); err != nil {
 						t.Fatal(err)
 					}
