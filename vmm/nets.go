@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"microvm/devices/virtio/net"
+	"microvm/vmm/network/pcap"
 	"microvm/vmm/network/tap"
 	"microvm/vmm/network/vhost"
 )
@@ -25,6 +26,8 @@ type Net struct {
 	// MTU is what the guest is told to use, in bytes of a packet without its
 	// Ethernet header; 0 to leave it at the usual 1500.
 	MTU int
+	// PCAP is the file that all frames are written to, "" for none.
+	PCAP string
 }
 
 // A VHost says whether the host's kernel carries the frames of a tap.
@@ -32,7 +35,7 @@ type VHost string
 
 // Whether it does.
 const (
-	VHostAuto VHost = "auto" // where it can; the zero VHost means this as well
+	VHostAuto VHost = "auto" // where it can and nobody else wants them; the zero VHost means this as well
 	VHostOn   VHost = "on"   // or the machine is not made
 	VHostOff  VHost = "off"
 )
@@ -48,6 +51,9 @@ func (n *Net) check(wrong func(error)) {
 		if err := checkMAC(n.MAC); err != nil {
 			wrong(err)
 		}
+	}
+	if n.PCAP != "" && n.VHost == VHostOn {
+		wrong(errors.New("pcap with vhost=on: the monitor does not see the frames that the kernel carries"))
 	}
 	if n.MTU != 0 && (n.MTU < net.MinMTU || n.MTU > net.MaxMTU) {
 		wrong(fmt.Errorf("an mtu of %d; must be from %d to %d", n.MTU, net.MinMTU, net.MaxMTU))
@@ -108,24 +114,36 @@ func (m *Machine) addNets() error {
 }
 
 // open opens the backend, and returns it with the name of its end.
-func (n *Net) open() (_ net.Backend, name string, err error) {
+func (n *Net) open() (net.Backend, string, error) {
 	c := *n.Tap
 	c.MTU = uint16(n.MTU)
 	t, err := tap.Open(c)
 	if err != nil {
 		return nil, "", err
 	}
-	if n.VHost == VHostOff {
-		return t, t.Name(), nil
+	b, err := n.wrap(t)
+	if err != nil {
+		return nil, "", errors.Join(err, t.Close())
+	}
+	return b, t.Name(), nil
+}
+
+// wrap puts before t what else is to have its frames.
+func (n *Net) wrap(t *tap.Tap) (net.Backend, error) {
+	switch {
+	case n.PCAP != "":
+		return pcap.New(t, n.PCAP, t.Name())
+	case n.VHost == VHostOff:
+		return t, nil
 	}
 	v, err := vhost.New(t)
 	switch {
 	case err == nil:
-		return v, t.Name(), nil
+		return v, nil
 	case n.VHost == VHostOn:
-		return nil, "", errors.Join(fmt.Errorf("vhost=on: %w", err), t.Close())
+		return nil, fmt.Errorf("vhost=on: %w", err)
 	}
-	return t, t.Name(), nil
+	return t, nil
 }
 
 // SetLink plugs in the cable of network interface n, or pulls it out. It

@@ -96,6 +96,7 @@ type bootOptions struct {
 	rng   bool
 	rings string
 	nets  []vmm.Net
+	pcap  string
 	vsock *vmm.Vsock
 
 	console                     string
@@ -136,6 +137,7 @@ func (o *bootOptions) declare(f *flags) {
 	f.optionsVar("disk", diskHelp, o.addDisk)
 	f.boolVar(&o.rng, "rng", "an entropy device: random numbers from the host, at most 1 MiB a second")
 	f.optionsVar("net", netHelp, o.addNet)
+	f.pathVar(&o.pcap, "pcap", "write the frames of the only network interface to `FILE`, for tcpdump -r or Wireshark; it is overwritten")
 	f.optionsVar("vsock", vsockHelp, o.setVsock)
 	f.choiceVar(&o.rings, []string{ringsSplit, ringsPacked}, "rings",
 		"`FORM` of the rings between driver and device: split, or packed if the driver can")
@@ -192,6 +194,12 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 	var err error
 	if c.Cmdline, err = cmdline.Build(o.cmdline, o.appended, after); err != nil {
 		wrong = append(wrong, vmm.FieldError{Field: "--", Problem: err.Error()})
+	}
+	if o.pcap != "" && len(o.nets) != 1 {
+		wrong = append(wrong, vmm.FieldError{Field: "pcap",
+			Problem: fmt.Sprintf("there are %d network interfaces, not one; --net has an option pcap=FILE for each", len(o.nets))})
+	} else if o.pcap != "" {
+		c.Nets[0].PCAP = o.pcap
 	}
 	var problems *vmm.ConfigError
 	if err := c.Check(); errors.As(err, &problems) {

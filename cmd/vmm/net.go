@@ -13,7 +13,7 @@ import (
 )
 
 const netHelp = "a network interface, by `OPTIONS`: tap=NAME for a tap interface of the host, which is made if it does not exist and that is permitted, " +
-	"or tap for a new one; host=ADDRESS/BITS for the host's end, mac=ADDRESS, mtu=BYTES, queues=NUMBER, vhost=auto, on or off: whether the host's kernel carries the frames, by default where it can; may be repeated"
+	"or tap for a new one; host=ADDRESS/BITS for the host's end, mac=ADDRESS, mtu=BYTES, queues=NUMBER, vhost=auto, on or off: whether the host's kernel carries the frames, by default where it can, pcap=FILE to write them to, for tcpdump -r; may be repeated"
 
 // addNet adds the network interface that a value of --net describes.
 func (o *bootOptions) addNet(s *option.Set, text string) error {
@@ -35,6 +35,7 @@ func (o *bootOptions) addNet(s *option.Set, text string) error {
 	s.Func("mtu", number(&n.MTU))
 	s.Func("queues", number(&t.Queues))
 	s.Choice("vhost", (*string)(&n.VHost), string(vmm.VHostAuto), string(vmm.VHostOn), string(vmm.VHostOff))
+	s.Path("pcap", &n.PCAP)
 	if err := s.Parse(text, ""); err != nil {
 		return err
 	}

@@ -180,20 +180,21 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 	defer d.session.Store(nil)
 
 	work, ctx := errgroup.WithContext(ctx)
-	var accepted atomic.Pointer[Offloads]
-	accepted.Store(&guest)
+	terms := &terms{}
+	terms.accepted.Store(&guest)
+	terms.pairs.Store(1) // "MUST queue packets only on receiveq1" (virtio-v1.2 §5.1.6.5.6.2)
 	if server, ok := d.backend.(Server); ok && server.Serves(s.Features) {
 		work.Go(func() error { return server.Serve(ctx, s, pairs) })
 	} else {
 		for pair := range pairs {
-			r := newReceiver(d, s, pair, &accepted)
+			r := newReceiver(d, s, pair, terms)
 			work.Go(func() error { return r.run(ctx) })
 			t := &transmitter{device: d, queue: s.Queues[2*pair+1], pair: pair, offloads: host}
 			work.Go(func() error { return t.run(ctx) })
 		}
 	}
 	if s.Has(FeatureCtrlVQ) {
-		c := &controller{device: d, session: s, queue: s.Queues[2*pairs], pairs: pairs, accepted: &accepted}
+		c := &controller{device: d, session: s, queue: s.Queues[2*pairs], pairs: pairs, terms: terms}
 		work.Go(func() error { return c.run(ctx) })
 	}
 	work.Go(func() error {
@@ -203,6 +204,12 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 		return errors.Join(ctx.Err(), ring(s.Queues))
 	})
 	return work.Wait()
+}
+
+// terms are what the driver may change in the course of a session.
+type terms struct {
+	accepted atomic.Pointer[Offloads] // in received frames
+	pairs    atomic.Int32             // on which frames are received
 }
 
 // ring wakes who waits for the driver.

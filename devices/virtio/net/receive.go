@@ -2,7 +2,6 @@ package net
 
 import (
 	"context"
-	"sync/atomic"
 
 	"microvm/devices/virtio"
 	"microvm/devices/virtio/virtq"
@@ -17,8 +16,8 @@ type receiver struct {
 	queue     *virtio.Queue
 	pair      int
 	mergeable bool
-	maxPlain  int                       // length of the largest frame that is no segments
-	accepted  *atomic.Pointer[Offloads] // what the driver accepts
+	maxPlain  int // length of the largest frame that is no segments
+	terms     *terms
 
 	// Chains that wait for frames: a ring of which count from first on are
 	// taken, with room for bytes in all.
@@ -37,10 +36,10 @@ type receiver struct {
 // is 1024 (linux uio.h UIO_MAXIOV).
 const maxPieces = 1024 - 1 - queueSize
 
-func newReceiver(d *Device, s *virtio.Session, pair int, accepted *atomic.Pointer[Offloads]) *receiver {
+func newReceiver(d *Device, s *virtio.Session, pair int, terms *terms) *receiver {
 	q := s.Queues[2*pair]
 	r := &receiver{
-		device: d, queue: q, pair: pair, mergeable: s.Has(FeatureMrgRxbuf), accepted: accepted,
+		device: d, queue: q, pair: pair, mergeable: s.Has(FeatureMrgRxbuf), terms: terms,
 		maxPlain: MaxFrame,
 		ring:     make([]virtq.Chain, q.Size()),
 		spill:    make([]byte, MaxFrame),
@@ -143,15 +142,15 @@ func (r *receiver) aim() {
 	r.into = append(r.into, r.spill)
 }
 
-// wanted reports whether the driver takes a frame of n bytes with this header.
-// Its own answer to offloads it may have changed while the frame waited.
+// wanted reports whether the driver takes a frame of n bytes with this header:
+// it may have changed its mind while the frame waited.
 func (r *receiver) wanted(n int) bool {
-	h, accepted := &r.header, r.accepted.Load()
+	h, accepted := &r.header, r.terms.accepted.Load()
 	if !accepted.Checksum {
 		h[HeaderFlags] &^= HeaderDataValid // "MUST set flags to zero" (virtio-v1.2 §5.1.6.4.1)
 	}
 	switch {
-	case r.device.linkDown.Load(), !h.allowed(*accepted):
+	case r.device.linkDown.Load(), !h.allowed(*accepted), r.pair >= int(r.terms.pairs.Load()):
 		return false
 	case h.gsoType() == GSONone && n > r.maxPlain:
 		return false // "MUST NOT pass received packets that exceed mtu" (virtio-v1.2 §5.1.4.1)

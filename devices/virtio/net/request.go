@@ -2,7 +2,6 @@ package net
 
 import (
 	"context"
-	"sync/atomic"
 
 	"microvm/devices/virtio"
 	"microvm/devices/virtio/virtq"
@@ -11,11 +10,11 @@ import (
 // A controller carries out the commands of the control queue (virtio-v1.2
 // §5.1.6.5).
 type controller struct {
-	device   *Device
-	session  *virtio.Session
-	queue    *virtio.Queue
-	pairs    int
-	accepted *atomic.Pointer[Offloads]
+	device  *Device
+	session *virtio.Session
+	queue   *virtio.Queue
+	pairs   int
+	terms   *terms
 }
 
 func (c *controller) run(ctx context.Context) error {
@@ -59,15 +58,16 @@ func (c *controller) do(r *virtq.Reader) (ack byte, err error) {
 	return ackErr, nil
 }
 
-// setPairs is VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET (virtio-v1.2 §5.1.6.5.5).
+// setPairs is VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET (virtio-v1.2 §5.1.6.5.6).
 func (c *controller) setPairs(n int) (byte, error) {
 	if !c.session.Has(FeatureMQ) || n < 1 || n > c.pairs {
 		return ackErr, nil
 	}
+	c.terms.pairs.Store(int32(n))
 	return ackOK, c.device.backend.SetPairs(n)
 }
 
-// setOffloads is VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET (virtio-v1.2 §5.1.6.5.6.1).
+// setOffloads is VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET (virtio-v1.2 §5.1.6.5.8).
 func (c *controller) setOffloads(f virtio.Features) (byte, error) {
 	_, guest := offloads(f)
 	if !c.session.Has(FeatureCtrlGuestOffloads|f) || f&^guestOffloads != 0 || c.device.CheckFeatures(f|FeatureCtrlVQ) != nil {
@@ -76,7 +76,7 @@ func (c *controller) setOffloads(f virtio.Features) (byte, error) {
 	if err := c.device.backend.SetOffloads(guest); err != nil {
 		return ackErr, err
 	}
-	c.accepted.Store(&guest)
+	c.terms.accepted.Store(&guest)
 	return ackOK, nil
 }
 
