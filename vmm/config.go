@@ -86,11 +86,12 @@ type Config struct {
 
 	Console Console
 
-	Disks       []Disk // virtio block devices
-	RNG         bool   // a virtio entropy device
-	PackedRings bool   // virtio devices offer packed virtqueues as well as split ones
-	Nets        []Net  // virtio network devices
-	Vsock       *Vsock // a virtio socket device, nil for none
+	Disks       []Disk   // virtio block devices
+	RNG         bool     // a virtio entropy device
+	PackedRings bool     // virtio devices offer packed virtqueues as well as split ones
+	Nets        []Net    // virtio network devices
+	Vsock       *Vsock   // a virtio socket device, nil for none
+	Balloon     *Balloon // a virtio memory balloon, nil for none
 
 	Trace *Trace // hooks, nil for none
 
@@ -194,6 +195,11 @@ func (c *Config) Check() error {
 	}
 	if c.Vsock != nil {
 		c.Vsock.check(func(problem error) { wrong("vsock", "%v", problem) })
+	}
+	if c.Balloon != nil {
+		if problem := checkBalloonTarget(c.Balloon.Target, c.Memory); problem != "" {
+			wrong("balloon", "%s", problem)
+		}
 	}
 	if len(e.Problems) > 0 {
 		return &e

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"microvm/boot"
+	"microvm/devices/virtio/balloon"
 	"microvm/devices/virtio/console"
 	"microvm/devices/virtio/net"
 	"microvm/kvm"
@@ -48,6 +49,8 @@ type Machine struct {
 	vsock  *vsockDevice // nil if there is none
 	kernel *boot.Kernel
 	loaded *boot.Loaded
+
+	balloon *balloon.Device // nil if there is none
 
 	consoleCtx   context.Context // of the console's goroutines, while Run runs
 	stopConsole  context.CancelFunc
@@ -255,8 +258,10 @@ func (m *Machine) Run(ctx context.Context) (Outcome, error) {
 
 // Stats returns what the machine has done so far. Before and after Run it
 // returns at once; meanwhile KVM answers for a vCPU that is in the guest only
-// after its next exit.
+// after its next exit, and the guest has a second to say how it uses its memory,
+// if it has a balloon.
 func (m *Machine) Stats() Stats {
+	m.refreshBalloon()
 	s := Stats{
 		Timeline: m.timeline.all(),
 		GuestRAM: m.config.Memory,

@@ -45,7 +45,10 @@ func (m *Machine) addVirtioDevices() error {
 	if err := m.addNets(); err != nil {
 		return err
 	}
-	return m.addVsock()
+	if err := m.addVsock(); err != nil {
+		return err
+	}
+	return m.addBalloon()
 }
 
 // addVirtio puts dev into the next slot. If it is an io.Closer it is closed with

@@ -92,12 +92,13 @@ type bootOptions struct {
 	cpus     int
 	onReboot string
 
-	disks []vmm.Disk
-	rng   bool
-	rings string
-	nets  []vmm.Net
-	pcap  string
-	vsock *vmm.Vsock
+	disks   []vmm.Disk
+	rng     bool
+	rings   string
+	nets    []vmm.Net
+	pcap    string
+	vsock   *vmm.Vsock
+	balloon *vmm.Balloon
 
 	console                     string
 	consoleInput, consoleOutput string
@@ -141,6 +142,7 @@ func (o *bootOptions) declare(f *flags) {
 	f.optionsVar("vsock", vsockHelp, o.setVsock)
 	f.choiceVar(&o.rings, []string{ringsSplit, ringsPacked}, "rings",
 		"`FORM` of the rings between driver and device: split, or packed if the driver can")
+	f.optionsVar("balloon", balloonHelp, o.setBalloon)
 
 	f.group("The console")
 	f.choiceVar(&o.console, vmm.ConsoleKinds, "console",
@@ -177,6 +179,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 		RNG:     o.rng, PackedRings: o.rings == ringsPacked,
 		Nets:      o.nets,
 		Vsock:     o.vsock,
+		Balloon:   o.balloon,
 		TimeExits: o.wantsStats(),
 	}
 	if !f.Changed("cmdline") {

@@ -166,7 +166,7 @@ func statsQueue(s *virtio.Session) *virtio.Queue {
 }
 
 // reportingQueue is the session's reporting_vq, nil if it has none. It has
-// number 4, but Linux leaves no gap for queues that do not exist.
+// number 4, but some versions of Linux leave no gap for queues that do not exist.
 func reportingQueue(s *virtio.Session) *virtio.Queue {
 	switch {
 	case !s.Has(FeaturePageReporting):
