@@ -10,15 +10,16 @@ import (
 	"microvm/devices/virtio/net"
 	"microvm/vmm/network/pcap"
 	"microvm/vmm/network/tap"
+	"microvm/vmm/network/user"
 	"microvm/vmm/network/vhost"
 )
 
-// A Net is a network interface of the guest.
+// A Net is a network interface of the guest. Its cable ends at a tap interface of
+// the host or in a network of its own inside the monitor.
 type Net struct {
-	// Tap is the tap interface of the host at the cable's other end.
-	Tap *tap.Config
-	// VHost says who carries its frames.
-	VHost VHost
+	Tap   *tap.Config  // one of these two, the other is nil
+	User  *user.Config //
+	VHost VHost        // who carries a tap's frames
 	// MAC is the guest's address, of 6 bytes; nil for one that is made of the
 	// host's identity and the other end's name, and so is the same at each
 	// start.
@@ -42,10 +43,12 @@ const (
 
 // check reports what is wrong with n.
 func (n *Net) check(wrong func(error)) {
-	if n.Tap == nil {
-		wrong(errors.New("no backend: the other end of the cable"))
-	} else if err := n.Tap.Check(); err != nil {
-		wrong(err)
+	if (n.Tap == nil) == (n.User == nil) {
+		wrong(errors.New("its cable ends at a tap or in a user network"))
+	} else if n.Tap != nil {
+		if err := n.Tap.Check(); err != nil {
+			wrong(err)
+		}
 	}
 	if n.MAC != nil {
 		if err := checkMAC(n.MAC); err != nil {
@@ -114,36 +117,53 @@ func (m *Machine) addNets() error {
 }
 
 // open opens the backend, and returns it with the name of its end.
-func (n *Net) open() (net.Backend, string, error) {
+func (n *Net) open() (b net.Backend, name string, err error) {
+	if n.User != nil {
+		b, name, err = n.openUser()
+	} else {
+		b, name, err = n.openTap()
+	}
+	if err != nil || n.PCAP == "" {
+		return b, name, err
+	}
+	p, err := pcap.New(b, n.PCAP, name)
+	if err != nil {
+		return nil, "", errors.Join(err, b.Close())
+	}
+	return p, name, nil
+}
+
+// openUser starts a network of the guest's own. Its name need not be another than
+// that of other guests: none of them is there.
+func (n *Net) openUser() (net.Backend, string, error) {
+	c := *n.User
+	c.MTU = n.MTU
+	b, err := user.New(c)
+	if err != nil {
+		return nil, "", err
+	}
+	return b, "user", nil
+}
+
+// openTap opens a tap, and the kernel's part that carries its frames.
+func (n *Net) openTap() (net.Backend, string, error) {
 	c := *n.Tap
 	c.MTU = uint16(n.MTU)
 	t, err := tap.Open(c)
 	if err != nil {
 		return nil, "", err
 	}
-	b, err := n.wrap(t)
-	if err != nil {
-		return nil, "", errors.Join(err, t.Close())
-	}
-	return b, t.Name(), nil
-}
-
-// wrap puts before t what else is to have its frames.
-func (n *Net) wrap(t *tap.Tap) (net.Backend, error) {
-	switch {
-	case n.PCAP != "":
-		return pcap.New(t, n.PCAP, t.Name())
-	case n.VHost == VHostOff:
-		return t, nil
+	if n.VHost == VHostOff || n.PCAP != "" {
+		return t, t.Name(), nil
 	}
 	v, err := vhost.New(t)
 	switch {
 	case err == nil:
-		return v, nil
+		return v, t.Name(), nil
 	case n.VHost == VHostOn:
-		return nil, fmt.Errorf("vhost=on: %w", err)
+		return nil, "", errors.Join(fmt.Errorf("vhost=on: %w", err), t.Close())
 	}
-	return t, nil
+	return t, t.Name(), nil
 }
 
 // SetLink plugs in the cable of network interface n, or pulls it out. It

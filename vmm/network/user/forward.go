@@ -33,7 +33,7 @@ const forwardForm = "tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT"
 // the guest has by DHCP. An IPv6 HOSTADDR stands in brackets.
 func ParseForward(s string) (Forward, error) {
 	bad := func(why string) (Forward, error) {
-		return Forward{}, fmt.Errorf("hostfwd=%s: %s; it must be %s", s, why, forwardForm)
+		return Forward{}, fmt.Errorf("%s; it must be %s", why, forwardForm)
 	}
 	protocol, ports, _ := strings.Cut(s, ":")
 	if protocol != "tcp" && protocol != "udp" {
@@ -86,7 +86,7 @@ func ParseDNS(s string) (netip.AddrPort, error) {
 	}
 	a, err := netip.ParseAddrPort(s)
 	if err != nil || a.Port() == 0 {
-		return netip.AddrPort{}, fmt.Errorf("dns=%s: it must be ADDR or ADDR:PORT, with an IP address", s)
+		return netip.AddrPort{}, errors.New("it must be ADDR or ADDR:PORT, with an IP address")
 	}
 	return a, nil
 }
