@@ -3,7 +3,9 @@ package user
 import (
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -95,6 +97,16 @@ func TestPortsThatCannotBeOpened(t *testing.T) {
 		t.Fatalf("a port that could be opened was not closed: %v", err)
 	}
 	again.Close()
+}
+
+func TestPortThatNeedsPrivilege(t *testing.T) {
+	denied := &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)}
+	if err := explain(denied); !strings.Contains(err.Error(), "those below 1024 need privilege") {
+		t.Error(err)
+	}
+	if err := explain(net.ErrClosed); err != net.ErrClosed {
+		t.Errorf("what cannot be explained is %v", err)
+	}
 }
 
 func TestMTUOutOfRange(t *testing.T) {
