@@ -57,7 +57,7 @@ type segments struct {
 func segment(pkt *stack.PacketBuffer, accepted virtionet.Offloads) *segments {
 	l3 := len(pkt.LinkHeader().Slice())
 	l4 := l3 + len(pkt.NetworkHeader().Slice())
-	whole := pkt.ToView().ToSlice()
+	whole := pkt.ToView().AsSlice()
 	data := l4 + len(pkt.TransportHeader().Slice())
 	return &segments{
 		headers: whole[:data],
