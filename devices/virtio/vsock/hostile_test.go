@@ -130,9 +130,14 @@ func TestBrokenBuffers(t *testing.T) {
 	}{
 		{"a packet shorter than a header", "5.10.6", func(p *peer) { p.tx.Add(p.Out(make([]byte, headerLen-1))) }},
 		{"a packet that can be written to", "5.10.6.4", func(p *peer) { p.tx.Add(p.Out(make([]byte, headerLen)), p.In(1)) }},
-		{"len beyond the chain", "5.10.6", func(p *peer) {
+		{"len far beyond the chain", "5.10.6", func(p *peer) {
 			b := make([]byte, headerLen+8)
 			b[0], b[24], b[27] = guestCID, 9, 0x80
+			p.tx.Add(p.Out(b))
+		}},
+		{"len one beyond the chain", "5.10.6", func(p *peer) {
+			b := make([]byte, headerLen+8)
+			b[0], b[24] = guestCID, 9
 			p.tx.Add(p.Out(b))
 		}},
 		{"another source CID", "5.10.6.4.1", func(p *peer) {

@@ -278,6 +278,31 @@ func (s *socket) readAll(n int) (all []byte) {
 	return all
 }
 
+// askCredit asks how much room there is.
+func (s *socket) askCredit() {
+	s.p.T.Helper()
+	s.send(creditRequest)
+	s.expect(creditUpdate)
+}
+
+// fillUp sends until the device and the host's socket take no more, and returns
+// what it has sent.
+func (s *socket) fillUp() (all []byte) {
+	s.p.T.Helper()
+	for full := 0; full < 5; s.askCredit() {
+		if s.free() == 0 {
+			full++
+			time.Sleep(5 * time.Millisecond)
+			continue
+		}
+		full = 0
+		data := bytes.Repeat([]byte{byte(len(all) >> 12)}, min(s.free(), 10000))
+		s.write(data)
+		all = append(all, data...)
+	}
+	return all
+}
+
 // connect makes a stream from the guest to the host.
 func (p *peer) connect(port, hostPort uint32) (*socket, *net.UnixConn) {
 	p.T.Helper()
