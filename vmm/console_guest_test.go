@@ -1,0 +1,178 @@
+package vmm_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"microvm/vmm"
+)
+
+// withHVC gives g a virtio console.
+func (g *guest) withHVC() *guest {
+	g.Console.Kind = vmm.ConsoleVirtio
+	g.Cmdline = strings.Replace(g.Cmdline, warnings, vmm.ConsoleVirtio.Cmdline()+" loglevel=5", 1)
+	return g
+}
+
+// The kernel's messages are shown from the first on, each once, by the serial
+// port and then by hvc0; and hvc0 is the console of the payload.
+func TestHVCHandover(t *testing.T) {
+	g := newGuest(t, "cat /proc/consoles; echo message > /dev/kmsg; sleep 1").withHVC()
+	g.Cmdline = strings.Replace(g.Cmdline, "loglevel=5", "loglevel=8", 1)
+	g.run(t).wants(t, vmm.EndPoweredOff, 0)
+	out := g.console.text()
+	seen := map[string]bool{}
+	for line := range strings.Lines(out) {
+		if stamped.MatchString(line) && seen[line] {
+			t.Errorf("twice: %s", line)
+		}
+		seen[line] = true
+	}
+	for _, want := range []string{"Linux version ", "console [hvc0] enabled", "\nhvc0 ", "] message\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// stamped are the kernel's messages, with their time.
+var stamped = regexp.MustCompile(`^\[ *\d+\.\d+\] `)
+
+// A script is run and not echoed, its end is the shell's, and its status the
+// guest's.
+func TestHVCScript(t *testing.T) {
+	g := newGuest(t, "").withHVC()
+	g.console.input = []byte("echo $((6 * 7)) is the answer\nexit 3") // no newline at the end
+	g.run(t).wants(t, vmm.EndPoweredOff, 3)
+	if out := g.console.text(); !strings.Contains(out, "42 is the answer") || strings.Contains(out, "6 * 7") {
+		t.Errorf("console says\n%s", out)
+	}
+}
+
+func hash(b []byte) []byte {
+	sum := sha256.Sum256(b)
+	return sum[:]
+}
+
+// A terminal's size is the guest's from the beginning, and follows it, with the
+// signal that says so.
+func TestHVCResize(t *testing.T) {
+	sizes := []unix.Winsize{{Col: 100, Row: 30}, {Col: 101, Row: 31}, {Col: 300, Row: 7}}
+	if inGuest() {
+		changes := make(chan os.Signal, 1)
+		signal.Notify(changes, unix.SIGWINCH)
+		for i, want := range sizes {
+			fmt.Printf("wanting size %d.\n", i)
+			awaitSize(t, changes, want)
+		}
+		return
+	}
+	g := newGuestHalf(t).withHVC()
+	g.Console.Terminal, g.Console.Columns, g.Console.Rows = true, sizes[0].Col, sizes[0].Row
+	g.Console.In = nil
+	g.with(t, func(ctx context.Context, m *vmm.Machine) {
+		for i, size := range sizes[1:] {
+			select {
+			case <-g.console.until(fmt.Sprintf("wanting size %d.", i+1)):
+				m.Resize(size.Col, size.Row)
+			case <-ctx.Done():
+			}
+		}
+	})
+	g.wants(t, vmm.EndPoweredOff, 0)
+}
+
+// awaitSize waits until the terminal has the size that is wanted.
+func awaitSize(t *testing.T, changes <-chan os.Signal, want unix.Winsize) {
+	t.Helper()
+	for {
+		got, err := unix.IoctlGetWinsize(1, unix.TIOCGWINSZ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Col == want.Col && got.Row == want.Row {
+			return
+		}
+		select {
+		case <-changes:
+		case <-time.After(guestTime / 4):
+			t.Fatalf("the size is %dx%d, not %dx%d", got.Col, got.Row, want.Col, want.Row)
+		}
+	}
+}
+
+// A generic port carries bytes both ways, at its name, beside the console.
+func TestHVCPort(t *testing.T) {
+	const name = "org.microvm.control"
+	if inGuest() {
+		port, err := os.OpenFile(portDevice(t, name), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer port.Close()
+		request := make([]byte, vmm.MiB)
+		if _, err := io.ReadFull(port, request); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := port.Write(append(hash(request), request...)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	g := newGuestHalf(t).withHVC()
+	g.Console.Ports = []string{name}
+	request := bytes.Repeat([]byte("request "), vmm.MiB/8)
+	want := append(hash(request), request...)
+	var answer []byte
+	g.with(t, func(ctx context.Context, m *vmm.Machine) {
+		port := m.Port(name)
+		if err := port.AwaitOpen(ctx); err != nil {
+			t.Error(err)
+			return
+		}
+		if n, err := port.Write(ctx, request); err != nil {
+			t.Errorf("%d bytes written, %v", n, err)
+		}
+		chunk := make([]byte, 4096)
+		for len(answer) < len(want) {
+			n, err := port.Read(ctx, chunk)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer = append(answer, chunk[:n]...)
+		}
+	})
+	g.wants(t, vmm.EndPoweredOff, 0)
+	if !bytes.Equal(answer, want) {
+		t.Errorf("an answer of %d bytes, %.40x", len(answer), answer)
+	}
+}
+
+// portDevice is the path of the generic port of that name, in the guest.
+func portDevice(t *testing.T, name string) string {
+	t.Helper()
+	names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range names {
+		if text, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(text)) == name {
+			return "/dev/" + filepath.Base(filepath.Dir(file))
+		}
+	}
+	t.Fatalf("no port %q among %q", name, names)
+	return ""
+}
