@@ -30,9 +30,7 @@ func (s *Session) Serve(ctx context.Context, tasks ...func(context.Context) erro
 func (s *Session) ring() error {
 	var errs []error
 	for _, q := range s.Queues {
-		if q != nil {
-			errs = append(errs, q.Ring())
-		}
+		errs = append(errs, q.Ring())
 	}
 	return errors.Join(errs...)
 }

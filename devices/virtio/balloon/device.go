@@ -128,13 +128,13 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 	defer d.end()
 	var tasks []func(context.Context) error
 	serve := func(q *virtio.Queue, handle handler) {
-		if q != nil {
-			tasks = append(tasks, func(ctx context.Context) error { return answer(ctx, s, q, handle) })
-		}
+		tasks = append(tasks, func(ctx context.Context) error { return answer(ctx, s, q, handle) })
 	}
 	serve(s.Queues[inflateQ], d.inflate)
 	serve(s.Queues[deflateQ], d.deflate)
-	serve(reportingQueue(s), d.report)
+	if q := reportingQueue(s); q != nil {
+		serve(q, d.report)
+	}
 	if q := statsQueue(s); q != nil {
 		tasks = append(tasks, func(ctx context.Context) error { return d.serveStats(ctx, q) })
 	}
@@ -147,6 +147,7 @@ func (d *Device) begin(s *virtio.Session) {
 	d.session = s
 	d.actual = 0 // a reset has given all back
 	d.stats.queue = statsQueue(s)
+	s.ConfigChanged() // the driver may have read the target before SetTarget could tell it
 }
 
 func (d *Device) end() {
@@ -166,12 +167,12 @@ func statsQueue(s *virtio.Session) *virtio.Queue {
 }
 
 // reportingQueue is the session's reporting_vq, nil if it has none. It has
-// number 4, but some versions of Linux leave no gap for queues that do not exist.
+// number 4, but Linux leaves no gap for queues that do not exist.
 func reportingQueue(s *virtio.Session) *virtio.Queue {
 	switch {
 	case !s.Has(FeaturePageReporting):
 		return nil
-	case s.Queues[reportingQ] != nil:
+	case s.Queues[reportingQ].Size() > 0:
 		return s.Queues[reportingQ]
 	case s.Has(FeatureStatsVQ):
 		return s.Queues[statsQ+1]

@@ -174,8 +174,8 @@ func TestReportOfPartsOfPages(t *testing.T) {
 	d.wantReleased(1, 2)
 }
 
-// Some versions of Linux number the queues that exist in turn, so that
-// reporting_vq is where the specification has another one.
+// Linux numbers the queues that exist in turn, so that reporting_vq is where the
+// specification has another one.
 func TestReportingQueueOfLinux(t *testing.T) {
 	for _, tt := range []struct {
 		features virtio.Features
