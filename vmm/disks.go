@@ -23,6 +23,9 @@ func (c *Config) checkDisks(wrong func(field, format string, args ...any)) {
 	places := make(map[string]int)
 	for i, d := range c.Disks {
 		id := d.id(i)
+		if err := d.Check(); err != nil {
+			wrong("disk", "%s: %v", d.Path, err)
+		}
 		switch first, taken := places[id]; {
 		case d.Path == "":
 			wrong("disk", "disk %d of %d has no path", i+1, len(c.Disks))
@@ -45,6 +48,9 @@ func (d *Disk) id(place int) string {
 	}
 	return d.ID
 }
+
+// onlyRead reports whether the file at the disk's path is not written.
+func (d *Disk) onlyRead() bool { return d.ReadOnly || d.Overlay }
 
 func diskName(place int) string { return fmt.Sprintf("disk%d", place) }
 
@@ -90,7 +96,7 @@ func (c *Config) sharedDisks() error {
 			info = nil // to open it fails too
 		}
 		for j, other := range infos {
-			if info != nil && other != nil && os.SameFile(info, other) && !(d.ReadOnly && c.Disks[j].ReadOnly) {
+			if info != nil && other != nil && os.SameFile(info, other) && !(d.onlyRead() && c.Disks[j].onlyRead()) {
 				return fmt.Errorf("disk %s: is disk %d and disk %d of this machine; it can be both only with the option ro for each", d.Path, j, i)
 			}
 		}

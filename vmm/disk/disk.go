@@ -29,6 +29,25 @@ type Options struct {
 	Format   Format
 	Cache    Cache
 	Engine   EngineKind
+	// Overlay keeps what is written in a temporary file that is gone when
+	// the disk is closed. What is at Path is only read.
+	Overlay bool
+}
+
+// raw reports whether the disk is just the bytes of a file.
+func (o *Options) raw() bool { return o.Format != FormatQCOW2 && !o.Overlay }
+
+// Check reports options that do not go together.
+func (o *Options) Check() error {
+	switch {
+	case o.Overlay && o.ReadOnly:
+		return errors.New("ro and overlay do not go together: an overlay is there to be written")
+	case o.Engine == EngineRing && !o.raw():
+		return errors.New("engine=io_uring is for raw images without an overlay")
+	case o.Cache == CacheNone && !o.raw():
+		return errors.New("cache=none is for raw images without an overlay")
+	}
+	return nil
 }
 
 // A Format is how a file keeps a disk's contents.
@@ -78,7 +97,7 @@ type Disk struct {
 	options Options
 	info    block.Info
 	storage storage
-	ring    atomic.Bool // engines use io_uring
+	ring    atomic.Bool // engines use io_uring; storage is a *file
 }
 
 // A storage does operations. Its methods may be called from many goroutines at
@@ -102,26 +121,37 @@ func Open(o Options) (*Disk, error) {
 
 // withoutPath is err without the name of the file, which was said already.
 func withoutPath(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := err.(*os.PathError); ok {
 		return p.Err
 	}
 	return err
 }
 
-func open(o Options) (*Disk, error) {
-	if o.Format == FormatQCOW2 {
-		return nil, errors.New("format qcow2 is not supported yet")
+func open(o Options) (_ *Disk, err error) {
+	d := &Disk{options: o}
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	if !o.raw() {
+		s, err := openImage(o)
+		if err != nil {
+			return nil, err
+		}
+		if d.info, err = s.info(o); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		d.storage = s
+		return d, nil
 	}
 	f, err := openFile(o)
 	if err != nil {
 		return nil, err
 	}
-	d := &Disk{options: o, info: f.info, storage: f}
 	ring, err := usesRing(o.Engine)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	d.info, d.storage = f.info, f
 	d.ring.Store(ring)
 	return d, nil
 }
@@ -135,11 +165,10 @@ func (d *Disk) Info() block.Info { return d.info }
 // NewEngine implements block.Image.
 func (d *Disk) NewEngine(depth, doorbell int) (block.Engine, error) {
 	p := newPool(d.storage, depth, doorbell)
-	f, ok := d.storage.(*file)
-	if !ok || !d.ring.Load() {
+	if !d.ring.Load() {
 		return p, nil
 	}
-	e, err := newRingEngine(f, p, depth, doorbell)
+	e, err := newRingEngine(d.storage.(*file), p, depth, doorbell)
 	if err != nil && d.options.Engine == EngineAuto { // a limit that was not reached before
 		d.ring.Store(false)
 		return p, nil
@@ -153,8 +182,14 @@ func (d *Disk) Describe() []virtio.Property {
 	if d.ring.Load() {
 		engine = EngineRing
 	}
+	format := d.options.Format
+	if format == FormatAuto {
+		format = FormatRaw
+	}
 	return []virtio.Property{
 		{Name: "image", Value: d.options.Path},
+		{Name: "format", Value: string(format)},
+		{Name: "overlay", Value: d.options.Overlay},
 		{Name: "cache", Value: string(d.options.Cache)},
 		{Name: "engine", Value: string(engine)},
 	}

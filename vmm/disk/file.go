@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microvm/devices/virtio/block"
+	"microvm/vmm/disk/qcow2"
 )
 
 // pageSize is the unit of the host's page cache in bytes. A write of whole pages
@@ -42,7 +43,7 @@ func openFile(o Options) (_ *file, err error) {
 	}
 	f := &file{unsafe: o.Cache == CacheUnsafe}
 	f.info = block.Info{ReadOnly: o.ReadOnly, Writeback: o.Cache != CacheWritethrough, BlockSize: block.SectorSize, PhysicalBlock: pageSize}
-	if f.file, err = openImage(o.Path, access); err != nil {
+	if f.file, err = openPath(o.Path, access); err != nil {
 		if !o.ReadOnly && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS)) {
 			return nil, fmt.Errorf("cannot be opened for writing: %w; the option ro opens it read-only", withoutPath(err))
 		}
@@ -73,8 +74,8 @@ func openFile(o Options) (_ *file, err error) {
 	return f, nil
 }
 
-// openImage opens the file at path if it is one that can be a disk.
-func openImage(path string, access int) (*os.File, error) {
+// openPath opens the file at path if it is one that can be a disk.
+func openPath(path string, access int) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -115,11 +116,16 @@ func (f *file) measure() error {
 		}
 		f.inMemory = fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC
 	}
-	switch n := f.info.Size; {
-	case n == 0:
+	return checkSize(f.info)
+}
+
+// checkSize reports a size that no disk has.
+func checkSize(i block.Info) error {
+	switch {
+	case i.Size == 0:
 		return errors.New("is empty; a new disk of 1 GiB is made by truncate -s 1G FILE")
-	case n%int64(f.info.BlockSize) != 0:
-		return fmt.Errorf("its size, %d bytes, is not a multiple of %d; truncate -s %%%d FILE makes it one", n, f.info.BlockSize, f.info.BlockSize)
+	case i.Size%int64(i.BlockSize) != 0:
+		return fmt.Errorf("its size, %d bytes, is not a multiple of %d; truncate -s %%%d FILE makes it one", i.Size, i.BlockSize, i.BlockSize)
 	}
 	return nil
 }
@@ -141,16 +147,10 @@ func (f *file) measureDevice() error {
 	return nil
 }
 
-// magics are what files of other formats begin with.
-var magics = map[string]Format{"QFI\xfb": FormatQCOW2}
-
+// refuseOtherFormats refuses a file that may be an image of another format.
 func refuseOtherFormats(f io.ReaderAt) error {
-	var magic [4]byte
-	if _, err := f.ReadAt(magic[:], 0); err != nil {
-		return err
-	}
-	if format, ok := magics[string(magic[:])]; ok {
-		return fmt.Errorf("it looks like a %s image: say format=%s, or format=raw if these are the disk's own bytes", format, format)
+	if qcow2.Probe(f) {
+		return errors.New("it looks like a qcow2 image: say format=qcow2, or format=raw if these are the disk's own bytes")
 	}
 	return nil
 }

@@ -54,6 +54,18 @@ func (f *file) do(op *block.Op, s *scratch) error {
 	return f.flush()
 }
 
+// Size and ReadVector make a file one that an overlay can be over.
+func (f *file) Size() int64 { return f.info.Size }
+
+// ReadVector fills p from off on.
+func (f *file) ReadVector(p [][]byte, off int64) error {
+	op := block.Op{Kind: block.Read, Off: off, Data: p}
+	for _, b := range p {
+		op.Len += int64(len(b))
+	}
+	return f.transfer(&op, &scratch{})
+}
+
 // flush makes all that was written durable.
 func (f *file) flush() error {
 	if f.unsafe {

@@ -60,13 +60,14 @@ func (p *pool) work() {
 	}
 }
 
+// one is what is written to an eventfd to add 1.
+var one = binary.NativeEndian.AppendUint64(nil, 1)
+
 // ring adds to an eventfd. It cannot fail: the counter, which the queue's
 // goroutine takes back to zero, does not come near its limit.
 func ring(eventfd int) {
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
 	for {
-		if _, err := unix.Write(eventfd, one[:]); !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Write(eventfd, one); !errors.Is(err, unix.EINTR) {
 			return
 		}
 	}
