@@ -176,3 +176,15 @@ func portDevice(t *testing.T, name string) string {
 	t.Fatalf("no port %q among %q", name, names)
 	return ""
 }
+
+// With no console a guest runs and ends as ever, and sends nothing to its serial
+// port.
+func TestConsoleOff(t *testing.T) {
+	g := newGuest(t, "echo anybody there; exit 7")
+	g.Cmdline = strings.Replace(g.Cmdline, warnings, vmm.ConsoleOff.Cmdline(), 1)
+	g.Console.Kind = vmm.ConsoleOff
+	g.run(t).wants(t, vmm.EndPoweredOff, 7)
+	if out := g.console.text(); out != "" || g.stats.Console.Out > 0 {
+		t.Errorf("%d bytes sent, and output %q", g.stats.Console.Out, out)
+	}
+}
