@@ -34,6 +34,7 @@ type Device struct {
 	pairs   int
 
 	linkDown atomic.Bool
+	untold   atomic.Bool                    // the link changed, and no driver was told
 	session  atomic.Pointer[virtio.Session] // nil while there is none
 	sent     counter
 	received counter
@@ -157,10 +158,17 @@ func (d *Device) SetLink(up bool) error {
 			return err
 		}
 	}
-	if s := d.session.Load(); s != nil {
+	d.untold.Store(true)
+	d.tell()
+	return nil
+}
+
+// tell tells the driver that the link changed, if there is a session: what was
+// read of the configuration before it may be of before the change.
+func (d *Device) tell() {
+	if s := d.session.Load(); s != nil && d.untold.Swap(false) {
 		s.ConfigChanged()
 	}
-	return nil
 }
 
 // Run implements virtio.Device.
@@ -177,6 +185,7 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 		return err
 	}
 	d.session.Store(s)
+	d.tell()
 	defer d.session.Store(nil)
 
 	work, ctx := errgroup.WithContext(ctx)
