@@ -44,9 +44,9 @@ unit-test: tools kernels
 #
 # The limit of time is twice what the slowest package takes.
 .PHONY: kvm-test
-kvm-test: build tools kernels initrd
-	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 15m \
-		-exec 'timeout -k 10 1000 $(KVMHOST) --' $(TESTFLAGS) ./kvm/... ./vmm ./cmd/vmm ./cmd/vmm/internal/probe
+kvm-test: build tools kernels initrd rootfs
+	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 30m \
+		-exec 'timeout -k 10 1900 $(KVMHOST) --' $(TESTFLAGS) ./kvm/... ./vmm ./cmd/vmm ./cmd/vmm/internal/probe
 
 ## check: formatting and go vet
 .PHONY: check

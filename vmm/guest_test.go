@@ -22,7 +22,7 @@ import (
 )
 
 // The tests in this file boot real kernels. They need what "make kernels
-// initrd" puts into build, and a KVM that runs kernel code in hardware; under
+// initrd rootfs" puts into build, and a KVM that runs kernel code in hardware; under
 // kvmhost there is one everywhere.
 
 // build is where the Makefile puts what it makes and downloads.
@@ -46,7 +46,7 @@ func artifact(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(path); err != nil {
-		need(t, path+" (make kernels initrd)")
+		need(t, path+" (make kernels initrd rootfs)")
 	}
 	return path
 }
@@ -122,7 +122,7 @@ func (c *console) until(marker string) <-chan struct{} {
 
 // guestTime is more than any guest of these tests takes, on a busy emulated
 // host too. It turns a hang into a failure with the console's output.
-const guestTime = 4 * time.Minute
+const guestTime = 10 * time.Minute
 
 // warnings is a kernel command line that shows on the console what the kernel
 // logs as a warning or worse.
