@@ -55,16 +55,14 @@ func openFile(o Options) (_ *file, err error) {
 			f.Close()
 		}
 	}()
-	if err := f.measure(); err != nil {
-		return nil, err
-	}
 	if err := lock(f.fd, o.ReadOnly); err != nil {
 		return nil, err
 	}
-	if o.Format == FormatAuto {
-		if err := refuseOtherFormats(f.file); err != nil {
-			return nil, err
-		}
+	if o.Format == FormatAuto && qcow2.Probe(f.file) {
+		return nil, errors.New("it looks like a qcow2 image: say format=qcow2, or format=raw if these are the disk's own bytes")
+	}
+	if err := f.measure(); err != nil {
+		return nil, err
 	}
 	if o.Cache == CacheNone {
 		if err := f.openDirect(o.Path, access); err != nil {
@@ -144,14 +142,6 @@ func (f *file) measureDevice() error {
 		return os.NewSyscallError("BLKPBSZGET", err)
 	}
 	f.info.Size, f.info.BlockSize, f.info.PhysicalBlock = int64(size), uint32(logical), max(physical, uint32(logical))
-	return nil
-}
-
-// refuseOtherFormats refuses a file that may be an image of another format.
-func refuseOtherFormats(f io.ReaderAt) error {
-	if qcow2.Probe(f) {
-		return errors.New("it looks like a qcow2 image: say format=qcow2, or format=raw if these are the disk's own bytes")
-	}
 	return nil
 }
 

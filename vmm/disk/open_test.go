@@ -44,6 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"empty", Options{Path: file("empty", "")}, "is empty"},
 		{"odd size", Options{Path: file("odd", sector+"x")}, "its size, 513 bytes, is not a multiple of 512"},
 		{"qcow2 by its contents", Options{Path: file("q", qcow)}, "it looks like a qcow2 image: say format=qcow2, or format=raw"},
+		{"qcow2 by its contents, of odd size", Options{Path: file("q0", qcow+"x")}, "it looks like a qcow2 image"},
 		{"qcow2 with nothing in it", Options{Path: file("q2", qcow), Format: FormatQCOW2}, "q2"},
 		{"ring for qcow2", Options{Path: file("q3", qcow), Format: FormatQCOW2, Engine: EngineRing}, "engine=io_uring is for raw images"},
 		{"no cache for qcow2", Options{Path: file("q4", qcow), Format: FormatQCOW2, Cache: CacheNone}, "cache=none is for raw images"},
