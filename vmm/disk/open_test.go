@@ -199,3 +199,50 @@ func TestInfo(t *testing.T) {
 		}
 	}
 }
+
+// A qcow2 image is a disk too, and can be under an overlay, which leaves it as
+// it is.
+func TestQCOW2(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.qcow2")
+	if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", path, fmt.Sprint(size)).CombinedOutput(); err != nil {
+		if os.Getenv("MICROVM_NOSKIP") != "" {
+			t.Fatalf("qemu-img: %v\n%s", err, out)
+		}
+		t.Skipf("SKIPPED, missing on this host: qemu-img: %v", err)
+	}
+	// use opens the disk, writes text to it unless that is "", and returns
+	// what it reads then.
+	use := func(o Options, text string) string {
+		t.Helper()
+		o.Path, o.Format, o.Engine = path, FormatQCOW2, EngineAuto
+		d, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if d.Info().Size != size {
+			t.Errorf("%d bytes, want %d", d.Info().Size, size)
+		}
+		var s scratch
+		memory := make([]byte, 512)
+		ops := []*block.Op{{Kind: block.Read, Off: 4096, Len: 512, Data: [][]byte{memory}}}
+		if text != "" {
+			ops = append([]*block.Op{{Kind: block.Write, Off: 4096, Len: 512, Data: [][]byte{append([]byte(text), make([]byte, 512-len(text))...)}, Durable: true}}, ops...)
+		}
+		for _, op := range ops {
+			if err := d.storage.do(op, &s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return string(bytes.TrimRight(memory, "\x00"))
+	}
+	if got := use(Options{}, "first"); got != "first" {
+		t.Errorf("written: %q", got)
+	}
+	if got := use(Options{Overlay: true}, "second"); got != "second" {
+		t.Errorf("written to the overlay: %q", got)
+	}
+	if got := use(Options{ReadOnly: true}, ""); got != "first" {
+		t.Errorf("after the overlay: %q", got)
+	}
+}
