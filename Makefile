@@ -98,6 +98,11 @@ build/init.cpio: $(GUESTINIT_SRC) $(KERNELS)/cloud | build
 	@mkdir -p $(@D)
 	bin/vmm initrd build --modules-dir $(KERNELS)/cloud/modules -o $@
 
+# The scripts of the benchmarks of disks and networks are in it.
+build/bench.cpio: $(GUESTINIT_SRC) $(KERNELS)/cloud $(wildcard cmd/vmm/testdata/bench/*) | build
+	@mkdir -p $(@D)
+	bin/vmm initrd build --modules-dir $(KERNELS)/cloud/modules --file cmd/vmm/testdata/bench:/bench -o $@
+
 build/minimal.cpio: $(GUESTINIT_SRC) | build
 	@mkdir -p $(@D)
 	bin/vmm initrd build --minimal -o $@

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"microvm/cmd/vmm/internal/measure"
+	"microvm/vmm"
+)
+
+// The benchmarks of disks and networks run a script of testdata/bench in a guest,
+// the same kernel, initramfs, tools and data in each arm. The guest measures, and
+// says what it measured on its console. Arms are interleaved in random order, a
+// guest for each run.
+
+// ioRuns is how many guests each arm of a benchmark of I/O has; MICROVM_RUNS is
+// another number.
+const ioRuns = 3
+
+// A guestArm is a monitor with a device under test. Its command is complete but
+// for the kernel's command line and where the console goes.
+type guestArm struct {
+	name    string
+	command func(cmdline, console string) []string
+}
+
+// oursWith is the arm of the program itself with flags for the device.
+func oursWith(b *testing.B, name string, flags ...string) guestArm {
+	program, kernel, initrd := benchArtifact(b, "bin/vmm"), benchArtifact(b, "build/kernels/cloud/vmlinuz"), benchArtifact(b, "build/bench.cpio")
+	tools := "path=" + benchArtifact(b, "build/debian.img") + ",ro,id=tools"
+	return guestArm{name, func(cmdline, console string) []string {
+		return append([]string{program, "boot", "--kernel", kernel, "--initrd", initrd, "--cmdline", cmdline,
+			"--console-output", console, "--disk", tools}, flags...)
+	}}
+}
+
+// qemuWith is QEMU's smallest machine with flags for the device.
+func qemuWith(b *testing.B, name string, flags ...string) guestArm {
+	kernel, initrd, tools := benchArtifact(b, "build/kernels/cloud/vmlinuz"), benchArtifact(b, "build/bench.cpio"), benchArtifact(b, "build/debian.img")
+	return guestArm{name, func(cmdline, console string) []string {
+		return append([]string{"qemu-system-x86_64", "-M", "microvm", "-accel", "kvm", "-cpu", "host", "-m", "512", "-smp", "1",
+			"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:" + console,
+			"-kernel", kernel, "-initrd", initrd, "-append", cmdline,
+			"-drive", "if=none,id=tools,format=raw,readonly=on,file=" + tools, "-device", "virtio-blk-device,drive=tools,serial=tools",
+		}, flags...)
+	}}
+}
+
+// run runs the arm's guest with a script, and returns what it says it measured.
+func (a guestArm) run(b *testing.B, script ...string) map[string]float64 {
+	b.Helper()
+	console := filepath.Join(b.TempDir(), "console")
+	if err := os.WriteFile(console, nil, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cmdline := vmm.DefaultCmdline + " quiet -- sh /bench/" + strings.Join(script, " ")
+	command := a.command(cmdline, console)
+	ctx, cancel := context.WithTimeout(b.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	var messages bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &messages, &messages
+	err := cmd.Run()
+	output, readErr := os.ReadFile(console)
+	if readErr != nil {
+		b.Fatal(readErr)
+	}
+	results := make(map[string]float64)
+	for line := range strings.Lines(string(output)) {
+		fields := strings.Fields(line)
+		if len(fields) == 3 && fields[0] == "RESULT" {
+			if results[fields[1]], err = strconv.ParseFloat(fields[2], 64); err != nil {
+				b.Fatalf("%s: %q: %v", a.name, line, err)
+			}
+		}
+	}
+	if len(results) == 0 {
+		b.Fatalf("%s: no results: %v\n%s\n%s", a.name, err, &messages, output)
+	}
+	return results
+}
+
+// runs is how many guests each arm has.
+func runs(b *testing.B) int {
+	text := os.Getenv("MICROVM_RUNS")
+	if text == "" {
+		return ioRuns
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		b.Fatalf("MICROVM_RUNS=%s: must be a whole number above 0", text)
+	}
+	return n
+}
+
+// compareGuests runs all arms, interleaved, with a script, and reports for each
+// result the ratio of the first arm to the best of the others. More is better.
+func compareGuests(b *testing.B, arms []guestArm, script ...string) {
+	b.Helper()
+	samples := make(map[string]map[string][]float64) // result, arm
+	var names []string
+	for range runs(b) {
+		for _, i := range rand.Perm(len(arms)) {
+			for name, value := range arms[i].run(b, script...) {
+				if samples[name] == nil {
+					samples[name] = make(map[string][]float64)
+					names = append(names, name)
+				}
+				samples[name][arms[i].name] = append(samples[name][arms[i].name], value)
+			}
+		}
+	}
+	for _, name := range names {
+		best := arms[1].name
+		for _, a := range arms[1:] {
+			b.Logf("%s: %s %.0f", name, a.name, measure.Median(samples[name][a.name]))
+			if measure.Median(samples[name][a.name]) > measure.Median(samples[name][best]) {
+				best = a.name
+			}
+		}
+		r := measure.RatioOf(samples[name][arms[0].name], samples[name][best])
+		b.Logf("%s: %s / %s: %v; medians %.0f and %.0f a second", name, arms[0].name, best, r, r.A, r.B)
+		b.ReportMetric(r.Ratio, strings.ReplaceAll(name, ":", "-")+"-ratio")
+	}
+}
+
+// workloads are what a disk is measured with: pattern, block size, depth.
+var workloads = []string{
+	"randread:4k:1", "randwrite:4k:1", "randread:4k:32", "randwrite:4k:32", "read:1m:1", "write:1m:1",
+}
+
+// testDiskSize is the size of the disk under test in bytes: it stays in the
+// emulated host's page cache.
+const testDiskSize = 256 << 20
+
+// BenchmarkDisk compares disks with QEMU's: a file through the page cache, with
+// each way of I/O that QEMU has for it, and a block device past it.
+func BenchmarkDisk(b *testing.B) {
+	image := filepath.Join(b.TempDir(), "disk.img")
+	data := make([]byte, 1<<20)
+	for i := range data {
+		data[i] = byte(rand.Uint32())
+	}
+	if err := os.WriteFile(image, bytes.Repeat(data, testDiskSize>>20), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	qemuDisk := func(path, aio, cache string) guestArm {
+		return qemuWith(b, "qemu aio="+aio,
+			"-drive", "if=none,id=test,format=raw,discard=unmap,file="+path+",aio="+aio+",cache="+cache, "-device", "virtio-blk-device,drive=test,serial=test")
+	}
+	b.Run("file", func(b *testing.B) {
+		for range b.N {
+			compareGuests(b, []guestArm{
+				oursWith(b, "vmm", "--disk", "path="+image+",id=test"),
+				qemuDisk(image, "io_uring", "writeback"), qemuDisk(image, "threads", "writeback"),
+			}, append([]string{"disk.sh"}, workloads...)...)
+		}
+	})
+	b.Run("device", func(b *testing.B) {
+		device := ramDisk(b)
+		for range b.N {
+			compareGuests(b, []guestArm{
+				oursWith(b, "vmm", "--disk", "path="+device+",id=test,cache=none"),
+				qemuDisk(device, "io_uring", "none"), qemuDisk(device, "native", "none"), qemuDisk(device, "threads", "none"),
+			}, append([]string{"disk.sh"}, workloads...)...)
+		}
+	})
+}
+
+// ramDisk makes a block device of the kernel's ramdisk driver, and returns its
+// path.
+func ramDisk(b *testing.B) string {
+	b.Helper()
+	modules, err := filepath.Glob("../../build/kernels/generic/modules/kernel/drivers/block/brd.ko*")
+	if err != nil || len(modules) != 1 {
+		b.Fatalf("the module of ramdisks: %v, %v", modules, err)
+	}
+	if out, err := exec.Command("insmod", modules[0], "rd_nr=1", fmt.Sprintf("rd_size=%d", testDiskSize>>10)).CombinedOutput(); err != nil {
+		b.Fatalf("insmod: %v\n%s", err, out)
+	}
+	b.Cleanup(func() { _ = exec.Command("rmmod", "brd").Run() }) // it goes with the emulated host
+	return "/dev/ram0"
+}
+
+// BenchmarkDiskExits counts what a request at depth 32 costs in exits and
+// interrupts. That does not depend on how busy the host is.
+func BenchmarkDiskExits(b *testing.B) {
+	image, stats := filepath.Join(b.TempDir(), "disk.img"), filepath.Join(b.TempDir(), "stats.json")
+	if err := os.WriteFile(image, make([]byte, testDiskSize), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for range b.N {
+		oursWith(b, "vmm", "--disk", "path="+image+",id=test", "--stats=json", "--stats-file", stats).run(b, "disk.sh", "randread:4k:32")
+		text, err := os.ReadFile(stats)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var s vmm.Stats
+		if err := json.Unmarshal(text, &s); err != nil {
+			b.Fatal(err)
+		}
+		var exits, requests, interrupts uint64
+		for _, a := range s.Accesses {
+			if a.Device == "test" {
+				exits += a.Count
+			}
+		}
+		for _, d := range s.Virtio {
+			if d.Name == "test" {
+				for _, q := range d.Queues {
+					requests += q.Chains
+					interrupts += q.Interrupts
+				}
+			}
+		}
+		b.Logf("%d requests, %d exits, %d interrupts", requests, exits, interrupts)
+		b.ReportMetric(float64(exits)/float64(requests), "exits/request")
+		b.ReportMetric(float64(interrupts)/float64(requests), "interrupts/request")
+	}
+}
