@@ -59,9 +59,9 @@ check:
 
 ## bench: the measurements of docs/benchmarks.md
 .PHONY: bench
-bench: build tools kernels initrd
+bench: build tools kernels initrd rootfs build/bench.cpio
 	$(GO) test -count=1 -run '^$$' -bench FirstRun -benchtime 1x -v ./cmd/vmm
-	$(GO) test -count=1 -timeout 60m -run '^$$' -bench 'Boot|Memory|Exits' -benchtime 1x -v -exec '$(KVMHOST) --' ./cmd/vmm
+	$(GO) test -count=1 -timeout 60m -run '^$$' -bench 'Boot|Memory|Exits|Disk|Net' -benchtime 1x -v -exec '$(KVMHOST) --' ./cmd/vmm
 
 ## soak: BOOTS (default 100) guests in a row, of 1 to 4 processors
 .PHONY: soak

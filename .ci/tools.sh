@@ -35,6 +35,7 @@ want gcc gcc # the race detector is linked by it
 # gcc only recommends the C library's headers, which cgo needs.
 echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 want depmod kmod
+want iperf3 iperf3 # measures networks
 want iasl acpica-tools
 want qemu-img qemu-utils
 want mmdebstrap mmdebstrap

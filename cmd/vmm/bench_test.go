@@ -202,6 +202,26 @@ func BenchmarkBoot(b *testing.B) {
 	}
 }
 
+// BenchmarkBootDevices is what four virtio devices cost until the first mark of
+// the guest's init.
+func BenchmarkBootDevices(b *testing.B) {
+	kernel := benchArtifact(b, "build/kernels/cloud/vmlinuz")
+	initrd := benchArtifact(b, "build/minimal.cpio")
+	cache := b.TempDir()
+	disk := filepath.Join(cache, "disk.img")
+	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	boot := func(name string, flags ...string) arm {
+		return ours(b, name, vmm.EventMark, append([]string{"--kernel", kernel, "--initrd", initrd, "--cache-dir", cache, "--append", "quiet"}, flags...)...)
+	}
+	for range b.N {
+		samples := interleave(b, bootRuns, boot("no device"),
+			boot("four devices", "--disk", disk, "--net", "user", "--rng", "--balloon"))
+		report(b, samples, "four devices", "no device")
+	}
+}
+
 // markPort is where QEMU's debug console takes the guest's marks. It is told to
 // the guest's init, which finds no guest port there.
 const markPort = "0x610"

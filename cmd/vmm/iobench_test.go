@@ -63,7 +63,7 @@ func (a guestArm) run(b *testing.B, script ...string) map[string]float64 {
 	if err := os.WriteFile(console, nil, 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cmdline := vmm.DefaultCmdline + " quiet -- sh /bench/" + strings.Join(script, " ")
+	cmdline := vmm.ConsoleSerial.Cmdline() + " quiet -- sh /bench/" + strings.Join(script, " ")
 	command := a.command(cmdline, console)
 	ctx, cancel := context.WithTimeout(b.Context(), 3*time.Minute)
 	defer cancel()
@@ -134,6 +134,61 @@ func compareGuests(b *testing.B, arms []guestArm, script ...string) {
 	}
 }
 
+// BenchmarkNet compares networks with QEMU's: over a tap interface, without and
+// with vhost-net, and in user mode, where the host is at 10.0.2.2.
+func BenchmarkNet(b *testing.B) {
+	const host, guest = "10.0.5.1", "10.0.5.2"
+	tap := tapInterface(b, host+"/24")
+	iperfServer(b)
+	qemuNet := func(name, netdev string) guestArm {
+		return qemuWith(b, name, "-netdev", netdev+",id=n", "-device", "virtio-net-device,netdev=n")
+	}
+	for _, vhost := range []string{"off", "on"} {
+		b.Run("tap vhost "+vhost, func(b *testing.B) {
+			for range b.N {
+				compareGuests(b, []guestArm{
+					oursWith(b, "vmm", "--net", "tap="+tap+",vhost="+vhost),
+					qemuNet("qemu", "tap,ifname="+tap+",script=no,downscript=no,vhost="+vhost),
+				}, "net.sh", host, guest)
+			}
+		})
+	}
+	b.Run("user", func(b *testing.B) {
+		for range b.N {
+			compareGuests(b, []guestArm{
+				oursWith(b, "vmm", "--net", "user,host=on"), qemuNet("qemu", "user"),
+			}, "net.sh", "10.0.2.2", "10.0.2.15")
+		}
+	})
+}
+
+// tapInterface makes a tap interface with an address for the host, and returns its
+// name.
+func tapInterface(b *testing.B, address string) string {
+	b.Helper()
+	const name = "bench0"
+	for _, args := range []string{"tuntap add dev " + name + " mode tap", "addr add " + address + " dev " + name, "link set " + name + " up"} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			b.Fatalf("ip %s: %v\n%s", args, err, out)
+		}
+	}
+	b.Cleanup(func() { _ = exec.Command("ip", "link", "del", name).Run() }) // it goes with the emulated host
+	return name
+}
+
+// iperfServer runs an iperf3 server until the benchmark's end.
+func iperfServer(b *testing.B) {
+	b.Helper()
+	server := exec.Command("iperf3", "--server")
+	if err := server.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait() // it was killed
+	})
+}
+
 // workloads are what a disk is measured with: pattern, block size, depth.
 var workloads = []string{
 	"randread:4k:1", "randwrite:4k:1", "randread:4k:32", "randwrite:4k:32", "read:1m:1", "write:1m:1",
@@ -192,6 +247,9 @@ func ramDisk(b *testing.B) string {
 	return "/dev/ram0"
 }
 
+// testDisk is the monitor's name for the disk under test: the second one.
+const testDisk = "disk1"
+
 // BenchmarkDiskExits counts what a request at depth 32 costs in exits and
 // interrupts. That does not depend on how busy the host is.
 func BenchmarkDiskExits(b *testing.B) {
@@ -211,12 +269,12 @@ func BenchmarkDiskExits(b *testing.B) {
 		}
 		var exits, requests, interrupts uint64
 		for _, a := range s.Accesses {
-			if a.Device == "test" {
+			if a.Device == testDisk {
 				exits += a.Count
 			}
 		}
 		for _, d := range s.Virtio {
-			if d.Name == "test" {
+			if d.Name == testDisk {
 				for _, q := range d.Queues {
 					requests += q.Chains
 					interrupts += q.Interrupts

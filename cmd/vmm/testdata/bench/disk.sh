@@ -4,8 +4,8 @@
 for workload in "$@"; do
 	pattern=${workload%%:*}
 	rest=${workload#*:}
-	chroot /mnt fio --minimal --name=$workload --filename=$disk_test --rw=$pattern --bs=${rest%:*} --iodepth=${rest#*:} \
+	tool fio --minimal --name=$workload --filename=$disk_test --rw=$pattern --bs=${rest%:*} --iodepth=${rest#*:} \
 		--ioengine=libaio --direct=1 --randrepeat=1 --time_based --ramp_time=500ms --runtime=3 > /tmp/fio
 	# Version 3 of the terse format: field 8 has the reads a second, 49 the writes.
-	echo RESULT $workload $(chroot /mnt awk -F';' '{ print $8 + $49 }' < /tmp/fio)
+	echo RESULT $workload $(tool awk -F';' '{ print $8 + $49 }' < /tmp/fio)
 done

@@ -1,5 +1,6 @@
-# tools.sh mounts the disk whose serial number is "tools", a Debian, on /mnt, and
-# sets disk_test to the device of the disk whose serial number is "test".
+# tools.sh mounts the disk whose serial number is "tools", a Debian, on /mnt, from
+# which "tool NAME ..." runs a program, and sets disk_test to the device of the
+# disk whose serial number is "test".
 for d in /sys/block/vd*; do
 	case $(cat $d/serial) in
 	tools) disk_tools=/dev/${d#/sys/block/} ;;
@@ -11,3 +12,4 @@ mount -t devtmpfs dev /mnt/dev
 mount -t proc proc /mnt/proc
 mount -t sysfs sys /mnt/sys
 mount -t tmpfs tmp /mnt/tmp
+tool() { chroot /mnt /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
