@@ -99,10 +99,10 @@ func (m *Machine) interrupter(s *virtioSlot) func() error {
 // slots do and for the same reason.
 func (m *Machine) connectDoorbells() error {
 	for _, s := range m.board.virtio {
-		for queue, fd := range s.Doorbells() {
+		for _, bell := range s.Doorbells() {
 			err := m.vm.IOEventFD(kvm.IOEvent{
-				FD: fd, Addr: uint64(s.base) + virtio.RegQueueNotify, Size: virtio.RegQueueNotifySize,
-				Match: true, Value: uint64(queue),
+				FD: bell.FD, Addr: uint64(s.base) + virtio.RegQueueNotify, Size: virtio.RegQueueNotifySize,
+				Match: true, Value: uint64(bell.Queue),
 			})
 			if err != nil {
 				return err

@@ -33,6 +33,7 @@ type control struct {
 	dev       Device
 	offered   Features
 	doorbells []eventfd.FD // one a queue, for the control's life
+	spins     []bool       // of each queue: see Spinner
 
 	interrupts atomic.Uint32 // the interrupt status
 	lasting    atomic.Uint32 // what of it stays when it is acknowledged
@@ -83,7 +84,9 @@ func newControl(dev Device, o Options) (*control, error) {
 		panic(fmt.Sprintf("virtio: %s has %d queues and %d bytes of configuration", o.Name, len(sizes), len(c.config)))
 	}
 	c.counts = make([]queueCounts, len(sizes))
-	for _, size := range sizes {
+	spinner, _ := dev.(Spinner)
+	for i, size := range sizes {
+		c.spins = append(c.spins, spinner != nil && spinner.Spins(i))
 		bell, err := eventfd.New()
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", o.Name, err), c.close())

@@ -55,6 +55,16 @@ type FeatureChecker interface {
 	CheckFeatures(f Features) error
 }
 
+// A Spinner is a Device of some of whose queues the driver waits for the answer in
+// a loop, so that its processor does nothing else. On a busy host the thread that
+// is to answer might get that processor only when the loop's share of time is
+// over; a driver's notification of such a queue comes here, and gives it up.
+type Spinner interface {
+	// Spins reports whether the driver waits so for what it puts into a
+	// queue.
+	Spins(queue int) bool
+}
+
 // A Describer is a Device that has something to say in the statistics.
 type Describer interface {
 	Describe() []Property

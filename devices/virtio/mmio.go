@@ -29,15 +29,23 @@ func NewMMIO(dev Device, o Options) (*MMIO, error) {
 // Name implements devices.Device.
 func (m *MMIO) Name() string { return m.control.Name }
 
-// Doorbells are the eventfds of the queues, to be signalled by the kernel when
-// the driver writes a queue's number to QueueNotify (RegQueueNotify). A write
-// that arrives here does the same.
-func (m *MMIO) Doorbells() []int {
-	var fds []int
-	for _, bell := range m.doorbells {
-		fds = append(fds, bell.Int())
+// A Doorbell is an eventfd to be signalled by the kernel when the driver writes
+// the queue's number to QueueNotify (RegQueueNotify).
+type Doorbell struct {
+	Queue uint32
+	FD    int
+}
+
+// Doorbells are those of the queues but for the ones of a [Spinner]. A write that
+// arrives here does the same.
+func (m *MMIO) Doorbells() []Doorbell {
+	var bells []Doorbell
+	for i, bell := range m.doorbells {
+		if !m.spins[i] {
+			bells = append(bells, Doorbell{uint32(i), bell.Int()})
+		}
 	}
-	return fds
+	return bells
 }
 
 // Stop ends the device's session, waits for it, and lets none begin. The
@@ -147,6 +155,9 @@ func (m *MMIO) notify(queue uint32) {
 	}
 	if err := m.doorbells[queue].Signal(); err != nil {
 		m.Fail(err)
+	}
+	if m.spins[queue] {
+		yield()
 	}
 }
 

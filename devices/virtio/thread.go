@@ -6,6 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// yield lets another thread have this one's processor, if one waits for it. It
+// always succeeds (sched_yield(2)).
+func yield() { unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
 // PatientThread gives the calling goroutine, which serves a queue until it ends, a
 // thread of its own that does not take the processor from the one who wakes it
 // (sched(7) SCHED_BATCH).

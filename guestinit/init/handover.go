@@ -18,7 +18,8 @@ const newRoot = "/mnt"
 func inInitramfs() bool {
 	var root unix.Statfs_t
 	err := unix.Statfs("/", &root)
-	return err == nil && (root.Type == unix.RAMFS_MAGIC || root.Type == unix.TMPFS_MAGIC)
+	magic := uint32(root.Type) // of 32 bits, signed on some processors
+	return err == nil && (magic == unix.RAMFS_MAGIC || magic == unix.TMPFS_MAGIC)
 }
 
 // handOver makes the disk the root of the system and its init process 1, with

@@ -103,6 +103,10 @@ func (d *Device) QueueSizes() []uint16 {
 	return sizes
 }
 
+// Spins implements virtio.Spinner. Linux's driver waits in a loop for the device to
+// take what it writes, to each of the transmit queues.
+func (d *Device) Spins(queue int) bool { return queue%2 == 1 }
+
 // AppendConfig implements virtio.Device.
 func (d *Device) AppendConfig(b []byte) []byte {
 	d.mu.Lock()
