@@ -24,6 +24,7 @@
 //	  ├─ load modules               those that modules.load lists for this kernel
 //	  ├─ root=, if given            the disk's system takes over; see below
 //	  ├─ console                    raw; ask the monitor what is at its other end
+//	  ├─ ip=, if given              an address for the network, by ip(8) or dhclient(8)
 //	  ├─ mark: StageReady
 //	  │
 //	  ├─ what follows "--" on the kernel's command line, else /bin/sh, else nothing

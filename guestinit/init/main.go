@@ -64,6 +64,11 @@ func serve(port guestPort) (status uint8, ran bool) {
 	}
 	term := openConsole(port)
 	setEnvironment(term.terminal)
+	if net, err := networkOption(string(line)); err != nil {
+		say(err.Error())
+	} else if net != nil {
+		net.bringUp()
+	}
 	port.mark(stageReady)
 
 	argv, err := payload(string(line))

@@ -24,7 +24,7 @@ var ourCommands = []string{shellCommand}
 // DefaultCommands make a system in which a person can look around: a shell, the
 // tools for files, text, processes, mounts, modules and addresses.
 var DefaultCommands = strings.Fields(`
-	basename cat chmod chroot cmp cp cpio date dd df dirname dmesg du echo
+	basename cat chmod chroot cmp cp cpio date dd df dhclient dirname dmesg du echo
 	false find free gosh grep gzip head hexdump hostname id insmod io ip kill
 	ln losetup ls lsmod md5sum mkdir mkfifo mknod mktemp modprobe more mount mv
 	netcat nohup pci pidof ping printenv ps pwd readlink realpath rm rmmod seq
