@@ -34,8 +34,8 @@ const (
 // transferSize is what goes each way in bytes, of the same pattern.
 const transferSize = 10 << 20
 
-// pattern is transferSize bytes.
-func pattern() []byte {
+// transferPattern is transferSize bytes.
+func transferPattern() []byte {
 	b := make([]byte, transferSize)
 	for i := range b {
 		b[i] = byte(i*i>>8) ^ byte(i)
@@ -90,7 +90,7 @@ func serveTransfer(l net.Listener) error {
 		return err
 	}
 	sum := sha256.Sum256(got)
-	_, err = c.Write(append(sum[:], pattern()...))
+	_, err = c.Write(append(sum[:], transferPattern()...))
 	return err
 }
 
@@ -102,7 +102,7 @@ func transfer(t *testing.T, addr string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	want := pattern()
+	want := transferPattern()
 	sum := sha256.Sum256(want)
 	if _, err := c.Write(want); err != nil {
 		t.Fatal(err)
