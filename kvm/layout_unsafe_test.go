@@ -31,6 +31,7 @@ var requestLayout = []layoutRow{
 	{"KVM_GET_IRQCHIP", uint64(reqGetIRQChip.number), 0xc208ae62},
 	{"KVM_SET_IRQCHIP", uint64(reqSetIRQChip.number), 0x8208ae63},
 	{"KVM_SET_GSI_ROUTING", uint64(reqSetGSIRouting.number), 0x4008ae6a},
+	{"KVM_REGISTER_COALESCED_MMIO", uint64(reqRegisterCoalescedMMIO.number), 0x4010ae67},
 	{"KVM_IRQFD", uint64(reqIRQFD.number), 0x4020ae76},
 	{"KVM_CREATE_PIT2", uint64(reqCreatePIT2.number), 0x4040ae77},
 	{"KVM_IOEVENTFD", uint64(reqIOEventFD.number), 0x4040ae79},
@@ -76,6 +77,15 @@ var requestLayout = []layoutRow{
 
 // structLayout holds the size of every struct and the place of every field.
 var structLayout = []layoutRow{
+	{"sizeof(struct kvm_coalesced_mmio_zone)", uint64(unsafe.Sizeof(coalescedZone{})), 16},
+	{"offsetof(struct kvm_coalesced_mmio_zone, addr)", uint64(unsafe.Offsetof(coalescedZone{}.Addr)), 0},
+	{"offsetof(struct kvm_coalesced_mmio_zone, size)", uint64(unsafe.Offsetof(coalescedZone{}.Size)), 8},
+	{"offsetof(struct kvm_coalesced_mmio_zone, pio)", uint64(unsafe.Offsetof(coalescedZone{}.PIO)), 12},
+	{"sizeof(struct kvm_coalesced_mmio)", coalescedEntry, 24},
+	{"offsetof(struct kvm_coalesced_mmio, phys_addr)", offCoalescedAddr, 0},
+	{"offsetof(struct kvm_coalesced_mmio, len)", offCoalescedLen, 8},
+	{"offsetof(struct kvm_coalesced_mmio, data)", offCoalescedData, 16},
+	{"offsetof(struct kvm_coalesced_mmio_ring, coalesced_mmio)", coalescedRing, 8},
 	{"sizeof(struct kvm_regs)", uint64(unsafe.Sizeof(Regs{})), 144},
 	{"offsetof(struct kvm_regs, rax)", uint64(unsafe.Offsetof(Regs{}.RAX)), 0},
 	{"offsetof(struct kvm_regs, rbx)", uint64(unsafe.Offsetof(Regs{}.RBX)), 8},

@@ -16,6 +16,8 @@ type VCPU struct {
 	page []byte // the run page: struct kvm_run and, behind it, KVM_EXIT_IO's data
 	kick kick
 	exit exits
+
+	coalesced [maxMMIO]byte // what CoalescedWrite has returned
 }
 
 // newVCPU maps the run page of the vCPU behind fd.

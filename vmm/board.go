@@ -80,21 +80,27 @@ const noDevice = "none"
 
 // access reads or writes one register for a vCPU, and counts and traces it.
 func (c *vcpu) access(bus *devices.Bus, space Space, addr uint64, data []byte, write bool) {
+	name, offset := c.perform(bus, space, addr, data, write)
+	c.counters.access(accessKey{space: space, addr: addr, write: write}, name, offset, uint64(len(data)))
+}
+
+// perform reads or writes one register, and traces it.
+func (c *vcpu) perform(bus *devices.Bus, space Space, addr uint64, data []byte, write bool) (name string, offset uint64) {
 	var dev devices.Device
 	if write {
 		dev = bus.Write(addr, data)
 	} else {
 		dev = bus.Read(addr, data)
 	}
-	name, offset := noDevice, uint64(0)
+	name = noDevice
 	if dev != nil {
 		name = dev.Name()
 		_, offset = bus.Find(addr, uint64(len(data)))
 	}
-	c.counters.access(accessKey{space: space, addr: addr, write: write}, name, offset, uint64(len(data)))
 	if hook := c.m.config.Trace; hook != nil && hook.Access != nil {
 		hook.Access(c.id, Access{
 			Device: name, Space: space, Addr: addr, Offset: offset, Write: write, Count: 1, Bytes: uint64(len(data)),
 		}, data)
 	}
+	return name, offset
 }

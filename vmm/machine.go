@@ -61,6 +61,8 @@ type Machine struct {
 	sizeMu        sync.Mutex
 	columns, rows uint16 // of the console's terminal; guarded by sizeMu
 
+	coalesced sync.Mutex // held by the vCPU that takes the writes that KVM has kept; before any lock of a device
+
 	timeline timeline
 	counters []*counters // one a vCPU
 
@@ -188,6 +190,9 @@ func (m *Machine) create() (err error) {
 		return err
 	}
 	if err := m.vm.CreateIRQChip(); err != nil {
+		return err
+	}
+	if err := m.coalesceAcknowledgements(); err != nil {
 		return err
 	}
 	if err := m.connectInterrupts(); err != nil {

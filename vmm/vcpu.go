@@ -107,6 +107,7 @@ func (c *vcpu) answer(exit kvm.Exit) bool {
 	case *kvm.IOExit:
 		c.io(e)
 	case *kvm.MMIOExit:
+		c.deliverCoalesced()
 		c.access(c.m.board.mmio, SpaceMMIO, e.Addr, e.Data, e.Write)
 	case *kvm.InterruptedExit:
 		// A kick without an end: nothing asked for it, go on.

@@ -35,11 +35,16 @@ type control struct {
 	doorbells []eventfd.FD // one a queue, for the control's life
 	spins     []bool       // of each queue: see Spinner
 
-	interrupts atomic.Uint32 // the interrupt status
-	lasting    atomic.Uint32 // what of it stays when it is acknowledged
-	counts     []queueCounts // one a queue
-	sessions   atomic.Uint64
-	running    sync.WaitGroup // goroutines of sessions
+	// The interrupt status, in two parts: reasons that the driver has not
+	// read yet, and those that it has read and not acknowledged. An
+	// acknowledgement is only of what was read, so that it may arrive late
+	// and not take a newer reason with it.
+	fresh, read atomic.Uint32
+
+	lasting  atomic.Uint32 // what of it stays when it is acknowledged
+	counts   []queueCounts // one a queue
+	sessions atomic.Uint64
+	running  sync.WaitGroup // goroutines of sessions
 
 	mu       sync.Mutex
 	status   Status // guarded by mu, as all below
@@ -53,7 +58,7 @@ type control struct {
 	lastErr  error
 
 	config     []byte // the configuration space as the driver was last shown it
-	fresh      []byte // scratch of refreshConfig
+	scratch    []byte // of refreshConfig
 	generation uint32
 }
 
@@ -155,7 +160,8 @@ func (c *control) reset() {
 	for i := range c.queues {
 		c.queues[i] = queueSetup{max: c.queues[i].max}
 	}
-	c.interrupts.Store(0)
+	c.fresh.Store(0)
+	c.read.Store(0)
 	c.lasting.Store(0)
 	c.traceStatus(nil)
 }
@@ -288,19 +294,29 @@ func (c *control) raiseUsed() { c.raise(interruptUsedBuffer) }
 // raise interrupts the driver for a reason. The reason is there before the
 // edge, and the driver clears only the reasons that it has read: none is lost.
 func (c *control) raise(reason uint32) {
-	c.interrupts.Or(reason)
+	c.fresh.Or(reason)
 	if err := c.Interrupt(); err != nil {
 		c.Fail(fmt.Errorf("%s: %w", c.Name, err))
 	}
 }
 
+// interruptStatus is why the device interrupts (virtio-v1.2 §4.2.2
+// InterruptStatus): each reason from when it arises until it is acknowledged.
+func (c *control) interruptStatus() uint32 {
+	c.read.Or(c.fresh.Swap(0))
+	return c.read.Load() | c.lasting.Load()
+}
+
+// acknowledge is the driver's word that it deals with reasons it has read.
+func (c *control) acknowledge(reasons uint32) { c.read.And(^reasons) }
+
 // refreshConfig reads the configuration space anew. If it is not as the driver
 // was shown it last, the generation changes, so that a driver that reads a field
 // in pieces notices (virtio-v1.2 §4.2.2.1).
 func (c *control) refreshConfig() {
-	c.fresh = c.dev.AppendConfig(c.fresh[:0])
-	if !bytes.Equal(c.fresh, c.config) {
-		c.config, c.fresh = c.fresh, c.config
+	c.scratch = c.dev.AppendConfig(c.scratch[:0])
+	if !bytes.Equal(c.scratch, c.config) {
+		c.config, c.scratch = c.scratch, c.config
 		c.generation++
 	}
 }

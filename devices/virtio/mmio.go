@@ -59,7 +59,7 @@ func (m *MMIO) Close() error { return m.close() }
 // width the driver must use (virtio-v1.2 §4.2.2.2), reads as zero.
 func (m *MMIO) ReadIO(off uint64, p []byte) {
 	if off == regInterruptStatus && len(p) == 4 {
-		le.PutUint32(p, m.interrupts.Load()|m.lasting.Load())
+		le.PutUint32(p, m.interruptStatus())
 		return
 	}
 	m.mu.Lock()
@@ -137,7 +137,7 @@ func (m *MMIO) WriteIO(off uint64, p []byte) {
 	v := le.Uint32(p)
 	switch off {
 	case regInterruptACK:
-		m.interrupts.And(^v)
+		m.acknowledge(v)
 		return
 	case regQueueNotify:
 		m.notify(v)

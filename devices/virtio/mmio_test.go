@@ -363,6 +363,28 @@ func TestInterruptAcknowledge(t *testing.T) {
 	}
 }
 
+// An acknowledgement that arrives late does not take with it what came since
+// the driver read the status.
+func TestLateAcknowledge(t *testing.T) {
+	e := newEcho()
+	d := virtiotest.New(t, e)
+	d.Start(0)
+	s := <-e.session
+	s.ConfigChanged()
+	if got := d.Read32(virtiotest.InterruptStatus); got != 2 {
+		t.Fatalf("interrupt status %#x", got)
+	}
+	s.ConfigChanged()
+	d.Write32(virtiotest.InterruptACK, 2)
+	if got := d.Read32(virtiotest.InterruptStatus); got != 2 {
+		t.Errorf("interrupt status %#x: the second change is lost", got)
+	}
+	d.Write32(virtiotest.InterruptACK, 2)
+	if got := d.Read32(virtiotest.InterruptStatus); got != 0 {
+		t.Errorf("interrupt status %#x", got)
+	}
+}
+
 func TestErrorOfHostEndsMachine(t *testing.T) {
 	e := newEcho()
 	e.fail = errors.New("the host's disk is gone")

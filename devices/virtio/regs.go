@@ -43,6 +43,14 @@ const (
 	RegQueueNotifySize = 4
 )
 
+// RegInterruptACK is where a driver acknowledges an interrupt: a write of 4 bytes
+// that may be delivered late, as long as it is before the next access to the
+// device.
+const (
+	RegInterruptACK     = regInterruptACK
+	RegInterruptACKSize = 4
+)
+
 // HID is the hardware ID by which ACPI describes a block of these registers;
 // Linux's virtio_mmio driver knows it.
 const HID = "LNRO0005"
