@@ -65,7 +65,17 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// writeNoise writes n bytes, none of them zero, to a file or a disk.
+// noise is n bytes, none of them zero and no two blocks of them the same.
+func noise(n int) []byte {
+	var b []byte
+	for len(b) < n {
+		b = fmt.Appendf(b, "%4096d", len(b))
+	}
+	return b
+}
+
+// writeNoise writes n bytes of noise to a file or a disk, and has them made
+// durable.
 func writeNoise(t *testing.T, path string, n int) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
@@ -73,11 +83,8 @@ func writeNoise(t *testing.T, path string, n int) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	block := []byte(fmt.Sprintf("%4096d", n))
-	for range n / len(block) {
-		if _, err := f.Write(block); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := f.Write(noise(n)); err != nil {
+		t.Fatal(err)
 	}
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
