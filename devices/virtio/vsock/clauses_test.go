@@ -23,7 +23,7 @@ func TestClauses(t *testing.T) {
 		{Section: "5.10.6.3.2", Says: "buf_alloc and fwd_cnt are valid in all packets of a stream", Test: TestManyStreams},
 		{Section: "5.10.6.4", Says: "outgoing buffers are read-only", Test: TestBrokenBuffers},
 		{Section: "5.10.6.4", Says: "incoming buffers are write-only", Test: TestBrokenBuffers},
-		{Section: "5.10.6.4.1", Says: "the driver's source CID is guest_cid", Test: TestBrokenBuffers},
+		{Section: "5.10.6.4.1", Says: "the driver's source CID is guest_cid", Test: TestOtherSource},
 		{Section: "5.10.6.4.1", Says: "the driver answers an unknown type with RST",
 			Why: "the device sends no packets of another type than the driver's"},
 		{Section: "5.10.6.4.2", Says: "guest_cid is not reserved", Test: TestReservedCID},

@@ -108,6 +108,7 @@ type Device struct {
 	session *session // guarded by mu; nil while there is no driver
 
 	opened, refused, violated atomic.Uint64 // streams
+	strange                   atomic.Uint64 // packets
 }
 
 // CheckCID returns what is wrong with cid as a guest's context ID, which must
@@ -151,6 +152,7 @@ func (d *Device) Describe() []virtio.Property {
 		{Name: "streams connected", Value: d.opened.Load()},
 		{Name: "streams refused", Value: d.refused.Load()},
 		{Name: "streams reset for a broken rule", Value: d.violated.Load()},
+		{Name: "packets dropped that are from another context ID", Value: d.strange.Load()},
 	}
 }
 
