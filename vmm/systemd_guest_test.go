@@ -47,7 +47,7 @@ func TestOverlay(t *testing.T) {
 	g := newGuest(t, "")
 	g.Disks = []vmm.Disk{{Options: disk.Options{Path: base, Overlay: true}}}
 	g.Cmdline += ` root=/dev/vda rw init=/bin/sh -- -c "` +
-		"cp -a /usr/bin /usr/copy && sync && echo 3 > /proc/sys/vm/drop_caches && diff -r --no-dereference /usr/bin /usr/copy && echo they are the same; " +
+		"cp -a /usr/sbin /usr/copy && sync && echo 3 > /proc/sys/vm/drop_caches && diff -r --no-dereference /usr/sbin /usr/copy && echo they are the same; " +
 		"mount -o remount,ro / && poweroff -f" + `"`
 	g.run(t).wants(t, vmm.EndPoweredOff, 0)
 	if !strings.Contains(g.console.text(), "they are the same\n") {
