@@ -18,10 +18,8 @@ package block
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
-	"microvm/devices"
 	"microvm/devices/virtio"
 	"microvm/devices/virtio/virtq"
 )
@@ -120,25 +118,13 @@ func (d *Device) WriteConfig(off int, p []byte) {
 
 // Run implements virtio.Device.
 func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	var workers sync.WaitGroup
+	var tasks []func(context.Context) error
 	for _, q := range s.Queues {
-		if q == nil {
-			continue
+		if q.Size() > 0 { // a driver need not use all
+			tasks = append(tasks, func(ctx context.Context) error { return d.serve(ctx, s, q) })
 		}
-		workers.Go(func() {
-			end(d.serve(ctx, s, q))
-			for _, other := range s.Queues {
-				if other != nil {
-					other.Ring() // an eventfd's counter does not overflow by this
-				}
-			}
-		})
 	}
-	<-ctx.Done()
-	workers.Wait()
-	return context.Cause(ctx)
+	return s.Serve(ctx, tasks...)
 }
 
 // A worker serves a queue.
@@ -151,7 +137,7 @@ type worker struct {
 
 	requests []request
 	free     []*request  // of requests
-	extra    virtq.Chain // for checkFull
+	extra    virtq.Chain // never filled: see take
 	pushed   bool        // since the last Publish
 }
 
@@ -220,18 +206,10 @@ func (w *worker) take() (took bool, err error) {
 			w.finish(r, r.result())
 		}
 	}
-	return took, w.checkFull()
-}
-
-// checkFull returns an error if there is another chain, though as many are under
-// way as the queue has entries: the driver has used a descriptor twice.
-func (w *worker) checkFull() error {
-	ok, err := w.queue.Pop(&w.extra)
-	if ok {
-		return &devices.GuestError{Rule: "virtio-v1.2 §2.7.13.1",
-			Detail: fmt.Sprintf("more than %d chains under way in a queue of that many entries", w.queue.Size())}
-	}
-	return err
+	// So many chains are under way that the queue has only an error to give: if
+	// the driver has put another in, Wait would not wait.
+	_, err = w.queue.Pop(&w.extra)
+	return took, err
 }
 
 // mustBeDurable reports whether a write is to be durable when it is done: if the

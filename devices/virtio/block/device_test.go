@@ -52,10 +52,16 @@ func newMemory() *memory {
 	return m
 }
 
-func (m *memory) Info() block.Info                         { return m.info }
-func (m *memory) Describe() []virtio.Property              { return nil }
-func (m *memory) Close() error                             { m.closed = true; return nil }
-func (m *memory) NewEngine(int, int) (block.Engine, error) { return &engine{memory: m}, nil }
+func (m *memory) Info() block.Info            { return m.info }
+func (m *memory) Describe() []virtio.Property { return nil }
+func (m *memory) Close() error                { m.closed = true; return nil }
+
+func (m *memory) NewEngine(int, int) (block.Engine, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.engines++
+	return &engine{memory: m}, nil
+}
 
 // An engine does operations at once, or when it is asked for them.
 type engine struct {

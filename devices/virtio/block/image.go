@@ -11,8 +11,8 @@ import (
 type Image interface {
 	Info() Info
 	// NewEngine starts an engine for a queue, of which at most depth
-	// operations are under way at once. When an operation is done later
-	// than Start, the engine adds to the eventfd doorbell.
+	// operations, and at least one, are under way at once. When an operation
+	// is done later than Start, the engine adds to the eventfd doorbell.
 	NewEngine(depth, doorbell int) (Engine, error)
 	// Describe says of what kind the image and its engines are.
 	Describe() []virtio.Property

@@ -396,6 +396,18 @@ func TestQueues(t *testing.T) {
 	d.AwaitBroken()
 }
 
+// A driver need not set up any queue, and no engine can be made for none.
+func TestNoQueues(t *testing.T) {
+	m := newMemory()
+	d := virtiotest.New(t, block.New(m, "", 2))
+	d.Negotiate(virtio.FeatureVersion1)
+	d.SetStatus(virtio.StatusDriverOK)
+	d.Device.Stop() // which waits for it
+	if m.engines > 0 {
+		t.Errorf("%d engines for no queue", m.engines)
+	}
+}
+
 // Requests allocate nothing, once each place of the queue was used. The driver of
 // the test allocates a little itself when it notifies the device.
 func TestNoAllocation(t *testing.T) {
