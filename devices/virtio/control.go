@@ -60,6 +60,10 @@ type control struct {
 	config     []byte // the configuration space as the driver was last shown it
 	scratch    []byte // of refreshConfig
 	generation uint32
+	known      uint32 // the generation when the driver reset the device
+
+	tellMu sync.Mutex // guards tells; taken last, for a device tells of changes under its locks
+	tells  bool       // the driver has set DRIVER_OK: it is told of changes of the configuration
 }
 
 // A queueSetup is what the driver has said of a queue.
@@ -85,6 +89,9 @@ func newControl(dev Device, o Options) (*control, error) {
 		c.Trace = &Trace{}
 	}
 	c.config = dev.AppendConfig(nil)
+	if changer, ok := dev.(ConfigChanger); ok {
+		changer.OnConfigChange(c.configChanged)
+	}
 	if len(sizes) > MaxQueues || len(c.config) > MaxConfig {
 		panic(fmt.Sprintf("virtio: %s has %d queues and %d bytes of configuration", o.Name, len(sizes), len(c.config)))
 	}
@@ -160,9 +167,14 @@ func (c *control) reset() {
 	for i := range c.queues {
 		c.queues[i] = queueSetup{max: c.queues[i].max}
 	}
+	c.refreshConfig()
+	c.known = c.generation
+	c.tellMu.Lock()
+	c.tells = false
 	c.fresh.Store(0)
 	c.read.Store(0)
 	c.lasting.Store(0)
+	c.tellMu.Unlock()
 	c.traceStatus(nil)
 }
 
@@ -174,8 +186,7 @@ func (c *control) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		Features: c.accepted, Memory: c.Memory,
-		Queues:        make([]*Queue, len(c.queues)),
-		configChanged: func() { c.raise(interruptConfig) },
+		Queues: make([]*Queue, len(c.queues)),
 		kernelInterrupts: func() int {
 			c.lasting.Store(interruptUsedBuffer)
 			return c.InterruptFD
@@ -189,6 +200,7 @@ func (c *control) start() {
 			return
 		}
 	}
+	c.tellConfig()
 	r := &running{cancel: cancel, done: make(chan struct{})}
 	c.session = r
 	c.sessions.Add(1)
@@ -309,6 +321,27 @@ func (c *control) interruptStatus() uint32 {
 
 // acknowledge is the driver's word that it deals with reasons it has read.
 func (c *control) acknowledge(reasons uint32) { c.read.And(^reasons) }
+
+// configChanged is told by the device that its configuration space is another.
+func (c *control) configChanged() {
+	c.tellMu.Lock()
+	defer c.tellMu.Unlock()
+	if c.tells {
+		c.raise(interruptConfig)
+	}
+}
+
+// tellConfig tells the driver of changes of the configuration space from now on;
+// and at once if it has changed since the reset, for the driver may have read it
+// before.
+func (c *control) tellConfig() {
+	c.tellMu.Lock()
+	c.tells = true
+	c.tellMu.Unlock()
+	if c.refreshConfig(); c.generation != c.known {
+		c.raise(interruptConfig)
+	}
+}
 
 // refreshConfig reads the configuration space anew. If it is not as the driver
 // was shown it last, the generation changes, so that a driver that reads a field

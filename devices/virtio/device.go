@@ -48,6 +48,15 @@ type ConfigWriter interface {
 	WriteConfig(off int, p []byte)
 }
 
+// A ConfigChanger is a Device whose configuration space changes otherwise than
+// by what the driver writes.
+type ConfigChanger interface {
+	// OnConfigChange is called once, before the driver sees the device.
+	// After each change the device calls changed, which waits for nobody:
+	// a driver that may not know of the change yet is told.
+	OnConfigChange(changed func())
+}
+
 // A FeatureChecker is a Device whose features depend on one another.
 type FeatureChecker interface {
 	// CheckFeatures returns what is wrong with the features that the driver
@@ -96,15 +105,11 @@ type Session struct {
 	// Memory is the guest's, for device types whose requests name pages.
 	Memory *guestmem.Memory
 
-	configChanged    func()
 	kernelInterrupts func() int
 }
 
 // Has reports whether all features of f were negotiated.
 func (s *Session) Has(f Features) bool { return s.Features&f == f }
-
-// ConfigChanged tells the driver that the configuration space has changed.
-func (s *Session) ConfigChanged() { s.configChanged() }
 
 // KernelInterrupts returns an eventfd by which a kernel interface that serves
 // queues interrupts the driver itself. It cannot say why in the interrupt status,

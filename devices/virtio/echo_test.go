@@ -18,6 +18,7 @@ type echo struct {
 	running atomic.Int32 // calls of Run that have not returned
 	fail    error        // what Run returns at once, if it is not nil
 	session chan *virtio.Session
+	changed func()
 }
 
 const (
@@ -40,6 +41,8 @@ func (e *echo) ID() virtio.DeviceID          { return 42 }
 func (e *echo) Features() virtio.Features    { return featureA | featureB }
 func (e *echo) QueueSizes() []uint16         { return []uint16{8, 4} }
 func (e *echo) AppendConfig(b []byte) []byte { return append(b, *e.config.Load()...) }
+
+func (e *echo) OnConfigChange(f func()) { e.changed = f }
 
 func (e *echo) WriteConfig(off int, p []byte) {
 	b := bytes.Clone(*e.config.Load())

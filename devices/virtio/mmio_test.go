@@ -335,13 +335,42 @@ func TestConfigChanged(t *testing.T) {
 	e := newEcho()
 	d := virtiotest.New(t, e)
 	d.Start(0)
-	s := <-e.session
-	s.ConfigChanged()
+	if got := d.Read32(virtiotest.InterruptStatus); got != 0 {
+		t.Errorf("interrupt status %#x before a change", got)
+	}
+	e.changed() // perhaps before Run
 	if reasons := d.AwaitInterrupt(); reasons != 2 {
 		t.Errorf("reasons %#x", reasons)
 	}
 	if got := d.Read32(virtiotest.InterruptStatus); got != 0 {
 		t.Errorf("interrupt status %#x after the acknowledgement", got)
+	}
+	d.Reset()
+	e.changed()
+	if got := d.Read32(virtiotest.InterruptStatus); got != 0 {
+		t.Errorf("interrupt status %#x of a device that was reset", got)
+	}
+}
+
+// A change that comes after the driver has read the configuration, and before
+// DRIVER_OK, is announced then, and not once more in the next session.
+func TestConfigChangedEarly(t *testing.T) {
+	e := newEcho()
+	d := virtiotest.New(t, e)
+	d.Negotiate(virtio.FeatureVersion1)
+	d.ReadConfig(0, 3)
+	e.setConfig("CONFIG")
+	e.changed()
+	d.ReadConfig(3, 3)
+	if got := d.Read32(virtiotest.InterruptStatus); got != 0 {
+		t.Errorf("interrupt status %#x before DRIVER_OK", got)
+	}
+	for _, want := range []uint32{2, 0} {
+		d.SetStatus(virtio.StatusDriverOK)
+		if got := d.Read32(virtiotest.InterruptStatus); got != want {
+			t.Errorf("interrupt status %#x after DRIVER_OK, want %#x", got, want)
+		}
+		d.Negotiate(virtio.FeatureVersion1)
 	}
 }
 
@@ -350,8 +379,7 @@ func TestInterruptAcknowledge(t *testing.T) {
 	e := newEcho()
 	d := virtiotest.New(t, e)
 	d.Start(0)
-	s := <-e.session
-	s.ConfigChanged()
+	e.changed()
 	d.Queues[0].Add(d.Out([]byte("x")), d.In(1))
 	d.Queues[0].Notify()
 	for d.Read32(virtiotest.InterruptStatus) != 3 {
@@ -369,12 +397,11 @@ func TestLateAcknowledge(t *testing.T) {
 	e := newEcho()
 	d := virtiotest.New(t, e)
 	d.Start(0)
-	s := <-e.session
-	s.ConfigChanged()
+	e.changed()
 	if got := d.Read32(virtiotest.InterruptStatus); got != 2 {
 		t.Fatalf("interrupt status %#x", got)
 	}
-	s.ConfigChanged()
+	e.changed()
 	d.Write32(virtiotest.InterruptACK, 2)
 	if got := d.Read32(virtiotest.InterruptStatus); got != 2 {
 		t.Errorf("interrupt status %#x: the second change is lost", got)

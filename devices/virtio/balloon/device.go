@@ -45,16 +45,17 @@ type Device struct {
 	released atomic.Uint64 // bytes of inflate requests, over all sessions
 	reported atomic.Uint64 // bytes of reports
 
+	changed func() // tells the driver that the configuration has changed
+
 	mu       sync.Mutex
-	numPages uint32          // guarded by mu, as all below: the target
-	actual   uint32          // what the driver says is in the balloon
-	session  *virtio.Session // nil unless a driver is there
+	numPages uint32 // guarded by mu, as all below: the target
+	actual   uint32 // what the driver says is in the balloon
 	stats    statistics
 }
 
 // New returns a balloon. It panics if o.Target is none that SetTarget takes.
 func New(o Options) *Device {
-	d := &Device{features: FeatureStatsVQ}
+	d := &Device{features: FeatureStatsVQ, changed: func() {}}
 	if o.Reporting {
 		d.features |= FeaturePageReporting
 	}
@@ -77,10 +78,11 @@ func (d *Device) SetTarget(bytes uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.numPages = uint32(pages)
-	if d.session != nil {
-		d.session.ConfigChanged()
-	}
+	d.changed()
 }
+
+// OnConfigChange implements virtio.ConfigChanger.
+func (d *Device) OnConfigChange(changed func()) { d.changed = changed }
 
 // ID implements virtio.Device.
 func (*Device) ID() virtio.DeviceID { return virtio.IDBalloon }
@@ -144,16 +146,13 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 func (d *Device) begin(s *virtio.Session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.session = s
 	d.actual = 0 // a reset has given all back
 	d.stats.queue = statsQueue(s)
-	s.ConfigChanged() // the driver may have read the target before SetTarget could tell it
 }
 
 func (d *Device) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.session = nil
 	d.stats.queue = nil
 	d.stats.wake()
 }

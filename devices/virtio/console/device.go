@@ -24,10 +24,7 @@ package console
 
 import (
 	"context"
-	"errors"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"microvm/devices/virtio"
 )
@@ -45,7 +42,8 @@ const (
 
 // A Device is a console device.
 type Device struct {
-	ports []*Port
+	ports   []*Port
+	changed func() // tells the driver that the configuration has changed
 
 	mu            sync.Mutex // guards what is below; no other lock is taken under it
 	columns, rows uint16
@@ -58,7 +56,7 @@ func New(names ...string) *Device {
 	if 1+len(names) > MaxPorts {
 		panic("console: too many ports")
 	}
-	d := &Device{ports: []*Port{newPort("")}}
+	d := &Device{ports: []*Port{newPort("")}, changed: func() {}}
 	for _, name := range names {
 		d.ports = append(d.ports, newPort(name))
 	}
@@ -134,10 +132,14 @@ func (d *Device) Resize(columns, rows uint16) {
 		return
 	}
 	d.columns, d.rows = columns, rows
+	d.changed()
 	if d.session != nil {
 		d.session.tellSize()
 	}
 }
+
+// OnConfigChange implements virtio.ConfigChanger.
+func (d *Device) OnConfigChange(changed func()) { d.changed = changed }
 
 // Describe implements virtio.Describer.
 func (d *Device) Describe() []virtio.Property {
@@ -154,17 +156,15 @@ func (d *Device) Describe() []virtio.Property {
 
 // Run implements virtio.Device.
 func (d *Device) Run(ctx context.Context, vs *virtio.Session) error {
-	tasks, ctx := errgroup.WithContext(ctx)
 	s := d.begin(vs)
 	defer d.end()
-	tasks.Go(func() error {
+	tasks := []func(context.Context) error{func(ctx context.Context) error {
 		<-ctx.Done() // by a reset, or because a task has failed
-		return errors.Join(ctx.Err(), s.wake())
-	})
+		s.wake()
+		return ctx.Err()
+	}}
 	run := func(queue int, task func(context.Context, *virtio.Queue) error) {
-		if q := vs.Queues[queue]; q != nil { // a driver need not use all
-			tasks.Go(func() error { return task(ctx, q) })
-		}
+		tasks = append(tasks, func(ctx context.Context) error { return task(ctx, vs.Queues[queue]) })
 	}
 	if s.multiport {
 		run(queueControlReceive, s.speak)
@@ -175,5 +175,5 @@ func (d *Device) Run(ctx context.Context, vs *virtio.Session) error {
 		run(receive, p.receive)
 		run(transmit, p.transmit)
 	}
-	return tasks.Wait()
+	return vs.Serve(ctx, tasks...)
 }

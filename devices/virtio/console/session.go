@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"math/bits"
 	"sync"
 
@@ -40,7 +39,7 @@ func (d *Device) begin(vs *virtio.Session) *session {
 	defer d.mu.Unlock()
 	d.session = s
 	if d.columns != 0 && d.rows != 0 {
-		s.tellSize() // Linux reads it only when it hears of a change
+		d.changed() // Linux reads it only when it hears of a change
 	}
 	return s
 }
@@ -54,31 +53,21 @@ func (d *Device) end() {
 	d.session = nil
 }
 
-// wake makes all tasks see that the session's context is done.
-func (s *session) wake() error {
+// wake makes tasks that wait for the host see that the session's context is done.
+func (s *session) wake() {
 	s.device.mu.Lock()
 	s.owes.Broadcast()
 	s.device.mu.Unlock()
 	for _, p := range s.ports {
 		p.wake()
 	}
-	var errs []error
-	for _, q := range s.Queues {
-		if q != nil {
-			errs = append(errs, q.Ring())
-		}
-	}
-	return errors.Join(errs...)
 }
 
-// tellSize tells the driver the console's size: in the configuration space, and
-// if there are many ports by a message.
+// tellSize tells the driver the console's size by a message, if there are many
+// ports.
 //
 // Preconditions: the device's mu is held.
 func (s *session) tellSize() {
-	if s.Has(featureSize) {
-		s.ConfigChanged()
-	}
 	if s.multiport && s.added[0] {
 		s.owe(0, eventResize)
 	}

@@ -3,12 +3,9 @@ package net
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"microvm/devices"
 	"microvm/devices/virtio"
@@ -33,9 +30,8 @@ type Device struct {
 	backend Backend
 	pairs   int
 
+	changed  func() // tells the driver that the configuration has changed
 	linkDown atomic.Bool
-	untold   atomic.Bool                    // the link changed, and no driver was told
-	session  atomic.Pointer[virtio.Session] // nil while there is none
 	sent     counter
 	received counter
 }
@@ -50,7 +46,7 @@ func (c *counter) add(bytes int) {
 
 // New returns a network device at the end of b, with its link up.
 func New(o Options, b Backend) *Device {
-	return &Device{Options: o, backend: b, pairs: b.Pairs()}
+	return &Device{Options: o, backend: b, pairs: b.Pairs(), changed: func() {}}
 }
 
 // ID implements virtio.Device.
@@ -158,18 +154,12 @@ func (d *Device) SetLink(up bool) error {
 			return err
 		}
 	}
-	d.untold.Store(true)
-	d.tell()
+	d.changed()
 	return nil
 }
 
-// tell tells the driver that the link changed, if there is a session: what was
-// read of the configuration before it may be of before the change.
-func (d *Device) tell() {
-	if s := d.session.Load(); s != nil && d.untold.Swap(false) {
-		s.ConfigChanged()
-	}
-}
+// OnConfigChange implements virtio.ConfigChanger.
+func (d *Device) OnConfigChange(changed func()) { d.changed = changed }
 
 // Run implements virtio.Device.
 func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
@@ -184,50 +174,30 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 	if err := d.backend.SetPairs(1); err != nil {
 		return err
 	}
-	d.session.Store(s)
-	d.tell()
-	defer d.session.Store(nil)
-
-	work, ctx := errgroup.WithContext(ctx)
+	var tasks []func(context.Context) error
 	terms := &terms{}
 	terms.accepted.Store(&guest)
 	terms.pairs.Store(1) // "MUST queue packets only on receiveq1" (virtio-v1.2 §5.1.6.5.6.2)
 	if server, ok := d.backend.(Server); ok && server.Serves(s.Features) {
-		work.Go(func() error { return server.Serve(ctx, s, pairs) })
+		tasks = append(tasks, func(ctx context.Context) error { return server.Serve(ctx, s, pairs) })
 	} else {
 		for pair := range pairs {
 			r := newReceiver(d, s, pair, terms)
-			work.Go(func() error { return r.run(ctx) })
 			t := &transmitter{device: d, queue: s.Queues[2*pair+1], pair: pair, offloads: host}
-			work.Go(func() error { return t.run(ctx) })
+			tasks = append(tasks, r.run, t.run)
 		}
 	}
 	if s.Has(FeatureCtrlVQ) {
 		c := &controller{device: d, session: s, queue: s.Queues[2*pairs], pairs: pairs, terms: terms}
-		work.Go(func() error { return c.run(ctx) })
+		tasks = append(tasks, c.run)
 	}
-	work.Go(func() error {
-		<-ctx.Done()
-		// Who waits for the driver is woken by a doorbell only, also when
-		// it is another goroutine that has failed.
-		return errors.Join(ctx.Err(), ring(s.Queues))
-	})
-	return work.Wait()
+	return s.Serve(ctx, tasks...)
 }
 
 // terms are what the driver may change in the course of a session.
 type terms struct {
 	accepted atomic.Pointer[Offloads] // in received frames
 	pairs    atomic.Int32             // on which frames are received
-}
-
-// ring wakes who waits for the driver.
-func ring(queues []*virtio.Queue) error {
-	var errs []error
-	for _, q := range queues {
-		errs = append(errs, q.Ring())
-	}
-	return errors.Join(errs...)
 }
 
 // Close closes the backend.

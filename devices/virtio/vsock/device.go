@@ -158,12 +158,7 @@ func (d *Device) Describe() []virtio.Property {
 
 // Run implements virtio.Device.
 func (d *Device) Run(ctx context.Context, vs *virtio.Session) error {
-	rx, tx := vs.Queues[rxQueue], vs.Queues[txQueue]
-	if rx == nil || tx == nil {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	s := newSession(ctx, d, rx, tx)
+	s := newSession(ctx, d, vs.Queues[rxQueue], vs.Queues[txQueue])
 	d.setSession(s)
 	defer d.setSession(nil)
 	return s.run()
