@@ -41,7 +41,7 @@ func openConsole(port guestPort) session {
 		size := unix.Winsize{Col: columns, Row: rows}
 		_ = unix.IoctlSetWinsize(console, unix.TIOCSWINSZ, &size)
 	}
-	s.control = takeControl()
+	s.control = s.terminal && takeControl()
 	return s
 }
 
@@ -98,7 +98,8 @@ func makeRaw(t *unix.Termios) {
 func setTermios(t *unix.Termios) { _ = unix.IoctlSetTermios(console, unix.TCSETS, t) }
 
 // takeControl makes process 1 the leader of a session whose controlling
-// terminal is the console. The payload is not made the leader: when a leader
+// terminal is the console, so that the kernel stops those in the background who
+// read it. Where it is no person's terminal process 1 reads it itself. The payload is not made the leader: when a leader
 // ends, the kernel hangs up its terminal, and output that is still on its way
 // is lost.
 func takeControl() bool {
