@@ -54,21 +54,31 @@ const (
 var ConsoleKinds = []string{string(ConsoleSerial), string(ConsoleVirtio), string(ConsoleOff)}
 
 // Cmdline is the kernel command line if none is given: the console, and no
-// waiting for ever after a panic.
+// waiting for ever after a panic. EarlyCmdline comes last.
 func (k ConsoleKind) Cmdline() string {
 	const rest = "panic=-1"
 	switch k {
 	case ConsoleOff:
 		return rest
 	case ConsoleVirtio:
-		// The early console shows the kernel's messages until the
-		// preferred one, which is the last, registers: then Linux takes
-		// it away, and does not repeat them. Meanwhile tty0, the VGA
-		// screen that there is not, gives the first process a
-		// terminal: hvc0's driver is a module in most kernels.
-		return "earlycon=uart8250,io,0x3f8 console=tty0 console=hvc0 " + rest
+		// tty0, the VGA screen that there is not, gives the first process a
+		// terminal while hvc0 has no driver, which is a module in most
+		// kernels.
+		return "console=tty0 console=hvc0 " + rest
 	}
 	return "console=ttyS0 " + rest
+}
+
+// EarlyCmdline is what belongs at the end of the kernel's parameters. The early
+// console shows the kernel's messages until the preferred one, which is the last,
+// registers: then Linux takes it away, and does not repeat them. As soon as Linux
+// has read of it, it shows all messages so far, as many as the parameters before
+// it, such as quiet, let through.
+func (k ConsoleKind) EarlyCmdline() string {
+	if k != ConsoleVirtio {
+		return ""
+	}
+	return "earlycon=uart8250,io,0x3f8"
 }
 
 // A Config says what machine to build and what to start in it.

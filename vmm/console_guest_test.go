@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ import (
 // withHVC gives g a virtio console.
 func (g *guest) withHVC() *guest {
 	g.Console.Kind = vmm.ConsoleVirtio
-	g.Cmdline = strings.Replace(g.Cmdline, warnings, vmm.ConsoleVirtio.Cmdline()+" loglevel=5", 1)
+	g.Cmdline = strings.Replace(g.Cmdline, warnings, vmm.ConsoleVirtio.Cmdline()+" loglevel=5 "+vmm.ConsoleVirtio.EarlyCmdline(), 1)
 	return g
 }
 
@@ -47,23 +48,90 @@ func TestHVCHandover(t *testing.T) {
 	}
 }
 
+// A guest without hvc0's driver says so, and has the serial port for its console:
+// a script on it is run, and not echoed.
+func TestHVCWithoutDriver(t *testing.T) {
+	g := newGuest(t, "").withHVC()
+	g.Kernel = kernelImage(t, "generic") // for which the initramfs has no modules
+	g.console.input = []byte("echo $((6 * 7)) is the answer; exit 3\n")
+	g.run(t).wants(t, vmm.EndPoweredOff, 3)
+	out := g.console.text()
+	for _, want := range []string{"virtio_console, is missing", "42 is the answer"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "6 * 7") {
+		t.Errorf("the script is echoed:\n%s", out)
+	}
+}
+
 // stamped are the kernel's messages, with their time.
 var stamped = regexp.MustCompile(`^\[ *\d+\.\d+\] `)
 
 // A script is run and not echoed, its end is the shell's, and its status the
-// guest's.
+// guest's. Of the kernel's messages only warnings are shown, from the first on.
 func TestHVCScript(t *testing.T) {
 	g := newGuest(t, "").withHVC()
 	g.console.input = []byte("echo $((6 * 7)) is the answer\nexit 3") // no newline at the end
 	g.run(t).wants(t, vmm.EndPoweredOff, 3)
-	if out := g.console.text(); !strings.Contains(out, "42 is the answer") || strings.Contains(out, "6 * 7") {
+	out := g.console.text()
+	if !strings.Contains(out, "42 is the answer") || strings.Contains(out, "6 * 7") || strings.Contains(out, "Linux version") {
 		t.Errorf("console says\n%s", out)
+	}
+}
+
+// More input than all of the guest's buffers hold, for a payload that does not
+// read at first, arrives to the last byte.
+func TestHVCInput(t *testing.T) {
+	g := newGuest(t, "sleep 2; shasum -a 256").withHVC()
+	g.console.input = bytes.Repeat([]byte("a line of input\n"), 300*vmm.KiB/16)
+	want := hex.EncodeToString(hash(g.console.input))
+	g.run(t).wants(t, vmm.EndPoweredOff, 0)
+	if out := g.console.text(); !strings.Contains(out, want) {
+		t.Errorf("no hash %s in\n%s", want, out)
 	}
 }
 
 func hash(b []byte) []byte {
 	sum := sha256.Sum256(b)
 	return sum[:]
+}
+
+// Eight MiB come as they were sent.
+func TestHVCThroughput(t *testing.T) {
+	const (
+		bulk     = 8 * vmm.MiB
+		from, to = "-- from here --\n", "-- to here --\n"
+	)
+	if inGuest() {
+		text := bytes.Repeat([]byte("fifteen letters\n"), bulk/16)
+		for i := range bulk / 16 { // so that what is lost or out of order shows
+			copy(text[16*i:], fmt.Sprintf("%06x", i))
+		}
+		began := time.Now()
+		fmt.Printf("%s%s%s", from, text, to)
+		fmt.Printf("sent %x in %v\n", hash(text), time.Since(began))
+		return
+	}
+	g := newGuestHalf(t).withHVC()
+	g.Cmdline = strings.Replace(g.Cmdline, "loglevel=5", "loglevel=0", 1) // nothing of the kernel's among it
+	g.run(t).wants(t, vmm.EndPoweredOff, 0)
+	_, rest, _ := strings.Cut(g.console.text(), from)
+	text, rest, _ := strings.Cut(rest, to)
+	said := regexp.MustCompile(`sent ([0-9a-f]{64}) in (\S+)`).FindStringSubmatch(rest)
+	if said == nil {
+		t.Fatalf("the guest does not say what it has sent: %.300s", rest)
+	}
+	if got := hash([]byte(text)); hex.EncodeToString(got) != said[1] {
+		t.Errorf("%d bytes with hash %x arrived, of %d with %s", len(text), got, bulk, said[1])
+	}
+	took, err := time.ParseDuration(said[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	// How fast it is depends on how busy the host is.
+	t.Logf("%.2f MB/s; %+v", bulk/took.Seconds()/1e6, g.stats.Virtio[0].Queues[1])
 }
 
 // A terminal's size is the guest's from the beginning, and follows it, with the
@@ -175,6 +243,29 @@ func portDevice(t *testing.T, name string) string {
 	}
 	t.Fatalf("no port %q among %q", name, names)
 	return ""
+}
+
+// slow is a console whose reader takes its time.
+type slow struct{ *console }
+
+func (s slow) Write(ctx context.Context, p []byte) (int, error) {
+	time.Sleep(50 * time.Millisecond)
+	return s.console.Write(ctx, p)
+}
+
+// A guest that powers off at once after its output loses none of it, however
+// slow its reader is.
+func TestHVCDrain(t *testing.T) {
+	g := newGuest(t, "seq 1 20000 > numbers; cat numbers").withHVC()
+	g.Console.Out = slow{g.console}
+	g.run(t).wants(t, vmm.EndPoweredOff, 0)
+	var want strings.Builder
+	for i := range 20000 {
+		fmt.Fprintln(&want, i+1)
+	}
+	if out := g.console.text(); !strings.Contains(out, want.String()) {
+		t.Errorf("lost: %.300s … %s", out, out[max(0, len(out)-300):])
+	}
 }
 
 // With no console a guest runs and ends as ever, and sends nothing to its serial

@@ -30,8 +30,9 @@ guest as Ctrl-D, at which a shell ends.
 
 With --console virtio input goes to hvc0 while a driver has opened it, and else to
 the serial port; output of both is shown. A --cmdline of your own needs
-"` + vmm.ConsoleVirtio.Cmdline() + `",
-or what you want of it.
+"` + vmm.ConsoleVirtio.Cmdline() + `", and at its end
+"` + vmm.ConsoleVirtio.EarlyCmdline() + `", or what you want of it: the first
+messages are shown as "quiet" and "loglevel=" before that word say.
 
 ARGUMENTs after "--" go to the guest's init. A kernel takes 31 of them, without
 double quotes or line breaks.
@@ -182,8 +183,10 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 		Balloon:   o.balloon,
 		TimeExits: o.wantsStats(),
 	}
+	parameters := o.appended
 	if !f.Changed("cmdline") {
 		o.cmdline = c.Console.Kind.Cmdline()
+		parameters = append(parameters, c.Console.Kind.EarlyCmdline())
 	}
 	var wrong []vmm.FieldError
 	before, after := args, []string(nil)
@@ -195,7 +198,7 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 			Problem: "the kernel is given by --kernel, arguments for the guest's init come after \"--\""})
 	}
 	var err error
-	if c.Cmdline, err = cmdline.Build(o.cmdline, o.appended, after); err != nil {
+	if c.Cmdline, err = cmdline.Build(o.cmdline, parameters, after); err != nil {
 		wrong = append(wrong, vmm.FieldError{Field: "--", Problem: err.Error()})
 	}
 	if o.pcap != "" && len(o.nets) != 1 {

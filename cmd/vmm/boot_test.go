@@ -259,7 +259,8 @@ func TestFlagsReachTheMachine(t *testing.T) {
 	if c.Cmdline != vmm.ConsoleSerial.Cmdline() || c.Memory != vmm.DefaultMemory || c.CPUs != 1 || c.Entry != "auto" || filepath.Base(c.Cache) != "vmm" || c.Timed {
 		t.Errorf("defaults: %+v", c)
 	}
-	if c := configOf(t, "--kernel", "k", "--console", "virtio"); c.Console != vmm.ConsoleVirtio || c.Cmdline != vmm.ConsoleVirtio.Cmdline() {
+	early := vmm.ConsoleVirtio.EarlyCmdline() // behind all that says how much it shows
+	if c := configOf(t, "--kernel", "k", "--console", "virtio", "--append", "quiet"); c.Console != vmm.ConsoleVirtio || c.Cmdline != vmm.ConsoleVirtio.Cmdline()+" quiet "+early {
 		t.Errorf("--console virtio: %+v", c)
 	}
 	if c := configOf(t, "--kernel", "k", "--console", "virtio", "--cmdline", ""); c.Cmdline != "" {
