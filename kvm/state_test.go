@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -198,4 +200,28 @@ func TestContradictorySregs(t *testing.T) {
 	if err := g.cpu.SetSregs(&sregs); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// Statistics can be read while a guest sleeps in the kernel.
+func TestStatsOfSleeper(t *testing.T) {
+	g := newTiny(t, []byte{0xf4}, (*VM).CreateIRQChip) // hlt
+	if have := must1(g.system.Check(CapBinaryStatsFD))(t); have == 0 {
+		skip(t, "KVM_CAP_BINARY_STATS_FD")
+	}
+	ended := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		_, err := g.cpu.Run()
+		ended <- err
+	}()
+	halted := func(s Stat) bool { return s.Name == "halt_exits" && s.Value > 0 || s.Name == "blocking" && s.Value > 0 }
+	for end := time.Now().Add(10 * time.Second); !slices.ContainsFunc(must1(g.cpu.Stats())(t), halted); {
+		if time.Now().After(end) {
+			t.Fatalf("the guest does not sleep: %v", must1(g.cpu.Stats())(t))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	must(t, g.cpu.Kick())
+	must(t, <-ended)
 }

@@ -31,16 +31,26 @@ const (
 	statTypeLastPlain = 2   // cumulative, instant and peak are 0 to 2; the others are histograms
 )
 
-// Stats returns the counts so far, in KVM's order, without its histograms. Not
-// every host has them: see [CapBinaryStatsFD].
-func (c *VCPU) Stats() ([]Stat, error) {
+// openStats opens the vCPU's statistics file. It must be done before the vCPU
+// runs: in a guest that sleeps the ioctl would wait for the end of KVM_RUN, and
+// reading the file does not.
+func (c *VCPU) openStats() {
 	fd, err := ioctlValue(c.fd, reqGetStatsFD, 0)
 	if err != nil {
-		return nil, err
+		c.statsErr = err
+		return
 	}
-	f := os.NewFile(uintptr(fd), "KVM statistics")
-	defer f.Close()
-	stats, err := readStats(f)
+	c.stats = os.NewFile(uintptr(fd), "KVM statistics")
+}
+
+// Stats returns the counts so far, in KVM's order, without its histograms. It may
+// be called while Run is running. Not every host has them: see
+// [CapBinaryStatsFD].
+func (c *VCPU) Stats() ([]Stat, error) {
+	if c.statsErr != nil {
+		return nil, c.statsErr
+	}
+	stats, err := readStats(c.stats)
 	if err != nil {
 		return nil, fmt.Errorf("kvm: statistics: %w", err)
 	}

@@ -1,14 +1,16 @@
 package kvm
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // A VCPU is a virtual processor. Run has a thread of its own; Kick may be
-// called from any other. All other methods are for that thread, or for any
-// one while Run is not running: KVM makes them wait for the end of KVM_RUN.
+// called from any other, and so may Stats. All other methods are for that thread, or
+// for any one while Run is not running: KVM makes them wait for the end of KVM_RUN.
 type VCPU struct {
 	vm   *VM
 	id   int
@@ -18,6 +20,9 @@ type VCPU struct {
 	exit exits
 
 	coalesced [maxMMIO]byte // what CoalescedWrite has returned
+
+	stats    *os.File // nil if there are none,
+	statsErr error    // for this reason
 }
 
 // newVCPU maps the run page of the vCPU behind fd.
@@ -29,6 +34,7 @@ func newVCPU(vm *VM, id, fd int) (*VCPU, error) {
 	}
 	c := &VCPU{vm: vm, id: id, fd: fd, page: page}
 	c.kick.arm(page)
+	c.openStats()
 	return c, nil
 }
 
@@ -43,6 +49,9 @@ func (c *VCPU) Close() error {
 	c.page = nil
 	if err != nil {
 		err = &Error{Op: "munmap", Err: err}
+	}
+	if c.stats != nil {
+		err = errors.Join(err, c.stats.Close())
 	}
 	if closeErr := closeFD("vCPU", &c.fd); err == nil {
 		err = closeErr

@@ -261,10 +261,8 @@ func (m *Machine) Run(ctx context.Context) (Outcome, error) {
 	return m.outcome, m.err
 }
 
-// Stats returns what the machine has done so far. Before and after Run it
-// returns at once; meanwhile KVM answers for a vCPU that is in the guest only
-// after its next exit, and the guest has a second to say how it uses its memory,
-// if it has a balloon.
+// Stats returns what the machine has done so far. While Run runs, a guest with a
+// balloon has a second to say how it uses its memory.
 func (m *Machine) Stats() Stats {
 	m.refreshBalloon()
 	s := Stats{
