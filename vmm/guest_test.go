@@ -256,7 +256,7 @@ func TestKernels(t *testing.T) {
 			}
 			g.run(t).wants(t, vmm.EndPoweredOff, 0)
 			out := g.console.text()
-			found := regexp.MustCompile(`cpus=(\d+) MemTotal: +(\d+) kB`).FindStringSubmatch(out)
+			found := regexp.MustCompile(`cpus=(\d+) MemTotal: +(\d+) kB`).FindStringSubmatch(kernelMessage.ReplaceAllString(out, ""))
 			if found == nil {
 				t.Fatalf("no answer from the guest:\n%s", out)
 			}
@@ -319,6 +319,10 @@ func TestKernel32(t *testing.T) {
 func (g *guest) reached(stage int) bool {
 	return slices.ContainsFunc(g.stats.Timeline, func(e vmm.Event) bool { return e.Name == vmm.EventMark && e.Stage == stage })
 }
+
+// kernelMessage is a message of the kernel, which may come in the middle of what
+// a program writes.
+var kernelMessage = regexp.MustCompile(`\[ *\d+\.\d+\] .*\n`)
 
 // harmless are the warnings of Debian's kernels that remain, and why.
 var harmless = regexp.MustCompile(strings.Join([]string{
