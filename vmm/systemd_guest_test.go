@@ -29,7 +29,7 @@ func TestDebian(t *testing.T) {
 		{"42: ", "systemctl poweroff"},
 	}}
 	g.run(t).wants(t, vmm.EndPoweredOff, 0)
-	if !strings.Contains(g.console.text(), "42: running\n") {
+	if !strings.Contains(g.console.text(), "42: running") { // and then the echo of what is typed next, or a new line
 		t.Errorf("the system does not run as it should:\n%s", g.console.text())
 	}
 
