@@ -52,5 +52,7 @@ if [ "$(id -u)" != 0 ]; then
 	sudo=sudo
 fi
 echo "installing Debian packages:$missing"
-$sudo apt-get -qq update
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y $missing >/dev/null
+# A mirror that renews one list of many, perhaps of another architecture, spoils the
+# update. Only a package that is not found is a reason to stop.
+$sudo apt-get -qq -o Acquire::Retries=3 update || echo "some package lists are missing, going on with the rest" >&2
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 install --no-install-recommends -y $missing >/dev/null

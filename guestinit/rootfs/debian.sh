@@ -35,7 +35,7 @@ apt-get indextargets --format \
 
 echo "installing Debian's packages in $work"
 # The same option, in the system, keeps it small when packages are added to it.
-mmdebstrap --quiet --variant=minbase --architectures=amd64 --include="$packages" \
+mmdebstrap --quiet --variant=minbase --architectures=amd64 --aptopt='Acquire::Retries "3"' --include="$packages" \
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 	--dpkgopt='path-exclude=/usr/share/locale/*' \
 	'' "$work/root.tar" "$work/sources.list"
