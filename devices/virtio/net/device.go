@@ -92,7 +92,8 @@ func offloads(f virtio.Features) (host, guest Offloads) {
 }
 
 // requirements are the features that need others (virtio-v1.2 §5.1.3.1): any
-// of those in needs.
+// of those in needs. The last is not in the specification's list, but its
+// commands have no other way.
 var requirements = []struct {
 	feature, needs virtio.Features
 	text           string

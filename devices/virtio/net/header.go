@@ -37,7 +37,8 @@ func (h *header) checkSent(n int, o Offloads) error {
 	// those that it does this is the one for a driver to set (§5.1.6.2.2).
 	h[HeaderFlags] &= HeaderNeedsCsum
 	if !h.allowed(o) {
-		return broken(rule, "a frame with flags %#x and gso_type %#x, which are not negotiated", h[HeaderFlags], h[HeaderGSOType])
+		return broken(rule, "a frame with flags %#x and gso_type %#x, which are not negotiated",
+			h[HeaderFlags], h[HeaderGSOType])
 	}
 	if h.gsoType() == GSONone {
 		h[HeaderGSOType] = GSONone // without segments ECN has no meaning

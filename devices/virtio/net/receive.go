@@ -87,11 +87,13 @@ func (r *receiver) receiveBatch(ctx context.Context) (more bool, err error) {
 		if n == 0 || err != nil {
 			return false, err
 		}
-		if !r.wanted(n - HeaderSize) {
+		if ok, err := r.admit(ctx, n); err != nil {
+			return false, err
+		} else if !ok {
 			r.device.received.dropped.Add(1)
 			continue
 		}
-		if err := r.deliver(ctx, n); err != nil {
+		if err := r.deliver(n); err != nil {
 			return false, err
 		}
 	}
@@ -120,7 +122,8 @@ func (r *receiver) take() (bool, error) {
 		return false, err
 	}
 	if c.Writer.Len() < HeaderSize {
-		return false, broken("virtio-v1.2 §5.1.6.3.1", "a receive buffer of %d bytes has no room for the header", c.Writer.Len())
+		return false, broken("virtio-v1.2 §5.1.6.3.1",
+			"a receive buffer of %d bytes, which has no room for a header of %d", c.Writer.Len(), HeaderSize)
 	}
 	r.count++
 	r.room += c.Writer.Len()
@@ -155,27 +158,38 @@ func (r *receiver) wanted(n int) bool {
 	case h.gsoType() == GSONone && n > r.maxPlain:
 		return false // "MUST NOT pass received packets that exceed mtu" (virtio-v1.2 §5.1.4.1)
 	}
-	return r.mergeable || HeaderSize+n <= r.room
+	return true
 }
 
-// deliver gives the frame of n bytes with its header to the driver, in as many
-// chains as it needs.
-func (r *receiver) deliver(ctx context.Context, n int) error {
-	for r.room < n {
-		if r.count == len(r.ring) { // all that the driver can give, and too little
-			r.device.received.dropped.Add(1)
-			return nil
+// admit waits until there is room for a frame of n bytes with its header, and
+// reports whether the driver is to get it. It is not if the driver does not want
+// it, or not any more, and if it is longer than all that a driver can give.
+func (r *receiver) admit(ctx context.Context, n int) (bool, error) {
+	for r.wanted(n - HeaderSize) {
+		if r.room >= n {
+			return true, nil
+		}
+		if r.count == len(r.ring) {
+			return false, nil
 		}
 		if ok, err := r.take(); err != nil {
-			return err
+			return false, err
 		} else if !ok {
 			// What was pushed before is of frames that are whole.
 			r.queue.Publish()
 			if err := r.queue.Wait(ctx); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
+	return false, nil
+}
+
+// deliver gives the frame of n bytes with its header to the driver, in as many
+// chains as it needs.
+//
+// Preconditions: there is room for it.
+func (r *receiver) deliver(n int) error {
 	chains, off := 0, 0 // how many hold the frame, and how much of it
 	for off < n {
 		w := r.at(chains).Writer

@@ -24,7 +24,8 @@ func (c *controller) run(ctx context.Context) error {
 			return err
 		}
 		if chain.Reader.Len() < ctrlHeader || chain.Writer.Len() == 0 {
-			return broken("virtio-v1.2 §5.1.6.5", "a command of %d bytes with room for an answer of %d", chain.Reader.Len(), chain.Writer.Len())
+			return broken("virtio-v1.2 §5.1.6.5", "a command of %d bytes with room for an answer of %d",
+				chain.Reader.Len(), chain.Writer.Len())
 		}
 		ack, err := c.do(&chain.Reader)
 		if err != nil {

@@ -300,6 +300,30 @@ func TestPairs(t *testing.T) {
 	}
 }
 
+// A pair whose queues were not set up takes no frame, and the others go on.
+func TestPairThatIsNotSetUp(t *testing.T) {
+	b := newFake(2, all)
+	d := virtiotest.New(t, net.New(net.Options{MAC: mac}, b))
+	accepted := d.Negotiate(plain | net.FeatureCtrlVQ | net.FeatureMQ | virtio.FeatureVersion1)
+	for _, queue := range []uint32{receiveQueue, transmitQueue, 4} {
+		d.Queues = append(d.Queues, d.AddQueue(queue, 16, accepted))
+	}
+	d.SetStatus(virtio.StatusDriverOK)
+	if got := command(d, 2, 4, 0, 2, 0); got != 0 {
+		t.Fatalf("VQ_PAIRS_SET 2: answer %d", got)
+	}
+	b.arrive(1, append(header{}.bytes(), frame(1, 60)...))
+	d.Queues[receiveQueue].Add(d.In(100))
+	d.Queues[receiveQueue].Notify()
+	b.arrive(0, append(header{}.bytes(), frame(2, 70)...))
+	if u := d.Queues[receiveQueue].AwaitUsed(); u.Written != net.HeaderSize+70 {
+		t.Errorf("%d bytes received on the first pair", u.Written)
+	}
+	if b.left(1) != 1 {
+		t.Error("a frame was taken for a pair that is not set up")
+	}
+}
+
 // Without MQ the control queue comes after the first pair.
 func TestControlQueueWithoutMQ(t *testing.T) {
 	d, _ := start(t, newFake(2, all), net.Options{}, plain|net.FeatureCtrlVQ)
@@ -334,6 +358,29 @@ func TestGuestOffloads(t *testing.T) {
 			t.Errorf("%v: the backend was told %+v", tt.f, b.accepted)
 		}
 		b.mu.Unlock()
+	}
+}
+
+// A frame that waits for buffers while the driver turns off what it needs is not
+// delivered any more, and the next one is.
+func TestOffloadGoneWhileFrameWaits(t *testing.T) {
+	b := newFake(1, all)
+	d, _ := start(t, b, net.Options{}, plain|net.FeatureCtrlVQ|net.FeatureCtrlGuestOffloads|net.FeatureGuestCsum)
+	rx := d.Queues[receiveQueue]
+	rx.Add(d.In(100))
+	rx.Notify()
+	undone := header{Flags: 1, CsumStart: 34, CsumOffset: 16}
+	b.arrive(0, append(undone.bytes(), frame(1, 150)...), append(header{}.bytes(), frame(2, 60)...))
+	for b.left(0) > 1 {
+		time.Sleep(time.Millisecond)
+	}
+	if ack := command(d, 2, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0); ack != 0 {
+		t.Fatalf("answer %d", ack)
+	}
+	rx.Add(d.In(100))
+	rx.Notify()
+	if u := rx.AwaitUsed(); u.Written != net.HeaderSize+60 {
+		t.Errorf("%d bytes used, want those of the second frame", u.Written)
 	}
 }
 
