@@ -112,7 +112,7 @@ type Device struct {
 }
 
 // CheckCID returns what is wrong with cid as a guest's context ID, which must
-// not be reserved (virtio-v1.2 §5.10.4.1, §5.10.6.4.2).
+// not be reserved (virtio-v1.2 §5.10.4, §5.10.6.4.2).
 func CheckCID(cid uint32) error {
 	if cid <= HostCID || cid == AnyCID {
 		return fmt.Errorf("context ID %d is reserved; a guest's is from %d to %d", cid, HostCID+1, uint32(AnyCID-1))

@@ -2,6 +2,7 @@ package vsock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,6 +100,10 @@ func (s *session) answer() error {
 	}
 }
 
+// errTaken is why a stream cannot begin whose ports another has got since they were
+// found to be free: of a guest and the host, who connected at once.
+var errTaken = errors.New("another stream has these ports")
+
 // begin makes st one of the session's streams, and runs it.
 func (s *session) begin(st *stream, run func()) error {
 	s.mu.Lock()
@@ -109,6 +114,8 @@ func (s *session) begin(st *stream, run func()) error {
 	case len(s.live) == MaxStreams:
 		s.dev.refused.Add(1)
 		return ErrTooMany
+	case s.open[st.flow] != nil:
+		return errTaken
 	}
 	s.live[st] = true
 	s.open[st.flow] = st
@@ -128,9 +135,8 @@ func (s *session) connect(port uint32, conn Conn, connected func(uint32) error) 
 	return s.begin(st, func() { st.connectGuest(connected) })
 }
 
-// freeFlow returns a flow to a port of the guest that no stream has. Only
-// s.connect makes flows from these ports on, and a flow is not made again before
-// all others were.
+// freeFlow returns a flow to a port of the guest that no stream has. It does not
+// return it again before all others.
 func (s *session) freeFlow(port uint32) flow {
 	s.mu.Lock()
 	defer s.mu.Unlock()
