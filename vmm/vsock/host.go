@@ -102,8 +102,11 @@ func checkFree(path string) error {
 		return fmt.Errorf("%s exists, and is no socket", path)
 	}
 	conn, err := net.Dial("unix", path)
-	if err != nil {
+	if errors.Is(err, unix.ECONNREFUSED) {
 		return fmt.Errorf("the socket %s exists, and nobody listens on it; remove it if the program that made it has ended", path)
+	}
+	if err != nil {
+		return fmt.Errorf("the socket %s exists, and seems to be another program's: %w", path, err)
 	}
 	conn.Close()
 	return fmt.Errorf("the socket %s exists, and another program listens on it", path)

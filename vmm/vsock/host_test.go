@@ -155,6 +155,12 @@ func TestPaths(t *testing.T) {
 	}
 	dead.SetUnlinkOnClose(false)
 	dead.Close()
+	datagrams := filepath.Join(dir, "datagrams")
+	other, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: datagrams, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
 	longest := strings.Repeat("x", MaxPath)
 	for path, want := range map[string]string{
 		"":                               "no path given",
@@ -163,6 +169,7 @@ func TestPaths(t *testing.T) {
 		file:                             "exists, and is no socket",
 		used:                             "another program listens on it",
 		stale:                            "nobody listens on it; remove it if",
+		datagrams:                        "seems to be another program's: dial",
 		filepath.Join(dir, "none/vm"):    "no socket can be made in " + dir + "/none: no such file",
 		filepath.Join(file, "vm"):        "not a directory",
 		filepath.Join("/proc/self", "x"): "no socket can be made in /proc/self",
