@@ -149,7 +149,9 @@ func (d *Device) Describe() []virtio.Property {
 		if i > 0 {
 			of = p.name + ": "
 		}
-		list = append(list, virtio.Property{Name: of + "bytes in", Value: c.In}, virtio.Property{Name: of + "bytes out", Value: c.Out})
+		list = append(list,
+			virtio.Property{Name: of + "bytes in", Value: c.In},
+			virtio.Property{Name: of + "bytes out", Value: c.Out})
 	}
 	return list
 }

@@ -148,10 +148,7 @@ func (p *Port) setOpen(open bool) {
 func (p *Port) receive(ctx context.Context, q *virtio.Queue) error {
 	var c virtq.Chain
 	for {
-		if err := q.Next(ctx, &c); err != nil {
-			return err
-		}
-		if err := onlyWritable(&c); err != nil {
+		if err := nextWritable(ctx, q, &c); err != nil {
 			return err
 		}
 		n, err := p.fill(ctx, &c.Writer)
@@ -184,10 +181,7 @@ func (p *Port) fill(ctx context.Context, w *virtq.Writer) (int, error) {
 func (p *Port) transmit(ctx context.Context, q *virtio.Queue) error {
 	var c virtq.Chain
 	for {
-		if err := q.Next(ctx, &c); err != nil {
-			return err
-		}
-		if err := onlyReadable(&c); err != nil {
+		if err := nextReadable(ctx, q, &c); err != nil {
 			return err
 		}
 		if err := p.keep(ctx, &c.Reader); err != nil {

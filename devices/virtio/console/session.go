@@ -87,10 +87,7 @@ func (s *session) owe(port int, about ...event) {
 func (s *session) listen(ctx context.Context, q *virtio.Queue) error {
 	var c virtq.Chain
 	for {
-		if err := q.Next(ctx, &c); err != nil {
-			return err
-		}
-		if err := onlyReadable(&c); err != nil {
+		if err := nextReadable(ctx, q, &c); err != nil {
 			return err
 		}
 		var text [controlSize]byte
@@ -160,15 +157,13 @@ func (s *session) speak(ctx context.Context, q *virtio.Queue) error {
 		if err != nil {
 			return err
 		}
-		if err := q.Next(ctx, &c); err != nil {
-			return err
-		}
-		if err := onlyWritable(&c); err != nil {
+		if err := nextWritable(ctx, q, &c); err != nil {
 			return err
 		}
 		text = s.text(text[:0], m)
 		if room := c.Writer.Len(); room < len(text) {
-			return broken("virtio-v1.2 §5.3.6.2", "a control receive buffer of %d bytes, for a message of %d", room, len(text))
+			return broken("virtio-v1.2 §5.3.6.2",
+				"a control receive buffer of %d bytes, for a message of %d", room, len(text))
 		}
 		n, _ := c.Writer.Write(text)
 		q.Push(&c, n)
@@ -214,14 +209,22 @@ func (s *session) text(b []byte, m message) []byte {
 // in a receiveq. The driver MUST NOT put a device-writable buffer in a transmitq."
 const ruleDirection = "virtio-v1.2 §5.3.6.1"
 
-func onlyReadable(c *virtq.Chain) error {
+// nextReadable waits for the next chain in a transmitq.
+func nextReadable(ctx context.Context, q *virtio.Queue, c *virtq.Chain) error {
+	if err := q.Next(ctx, c); err != nil {
+		return err
+	}
 	if n := c.Writer.Len(); n > 0 {
 		return broken(ruleDirection, "%d bytes of room to write in a transmitq", n)
 	}
 	return nil
 }
 
-func onlyWritable(c *virtq.Chain) error {
+// nextWritable waits for the next chain in a receiveq.
+func nextWritable(ctx context.Context, q *virtio.Queue, c *virtq.Chain) error {
+	if err := q.Next(ctx, c); err != nil {
+		return err
+	}
 	if n := c.Reader.Len(); n > 0 {
 		return broken(ruleDirection, "%d bytes to read in a receiveq", n)
 	}
