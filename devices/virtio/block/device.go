@@ -56,8 +56,9 @@ type Device struct {
 	counts    counts
 }
 
-// New returns a disk of image, which is closed with it, with the serial number id, of at most [MaxID]
-// bytes, and a number of queues from 1 to [MaxQueues].
+// New returns a disk of image, which is closed with it, with the serial number
+// id and a number of queues. It panics if id has more than [MaxID] bytes or if
+// queues is not from 1 to [MaxQueues].
 func New(image Image, id string, queues int) *Device {
 	d := &Device{image: image, info: image.Info(), queues: queues}
 	if len(id) > MaxID || queues < 1 || queues > MaxQueues {
@@ -188,7 +189,6 @@ func (w *worker) run(ctx context.Context) error {
 // take starts all requests that are in the queue, and reports whether there
 // was one.
 func (w *worker) take() (took bool, err error) {
-	w.limits.durable = w.mustBeDurable()
 	for len(w.free) > 0 {
 		r := w.free[len(w.free)-1]
 		if ok, err := w.queue.Pop(&r.chain); !ok {
@@ -196,6 +196,7 @@ func (w *worker) take() (took bool, err error) {
 		}
 		took = true
 		w.free = w.free[:len(w.free)-1]
+		w.limits.durable = w.mustBeDurable() // as writeback is now: the driver may set it before any request
 		s, start, err := r.parse(&w.limits)
 		if err != nil {
 			return took, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -30,6 +31,8 @@ var le = binary.LittleEndian
 type memory struct {
 	info block.Info
 	late bool // operations are done by Done, not by Start
+
+	started func() // is called by Start, if it is not nil
 
 	mu      sync.Mutex
 	data    []byte     // guarded by mu, as all below
@@ -70,6 +73,9 @@ type engine struct {
 }
 
 func (e *engine) Start(op *block.Op) bool {
+	if e.started != nil {
+		e.started()
+	}
 	if e.late {
 		e.waiting = append(e.waiting, op)
 		return false
@@ -122,12 +128,10 @@ func (m *memory) do(op *block.Op) {
 func (m *memory) done() []block.Op {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ops := bytesOf(m.ops)
+	ops := slices.Clone(m.ops)
 	m.ops = m.ops[:0]
 	return ops
 }
-
-func bytesOf(ops []block.Op) []block.Op { return append([]block.Op(nil), ops...) }
 
 // header is how a request begins.
 func header(kind uint32, sector uint64) []byte {

@@ -158,7 +158,7 @@ func (e *stuckEngine) Start(op *block.Op) bool {
 func (*stuckEngine) Submit()         {}
 func (*stuckEngine) Done() *block.Op { return nil }
 
-// Requests may be cut into descriptors in any way (virtio-v1.2 §2.6.4).
+// Requests may be cut into descriptors in any way (virtio-v1.2 §2.7.4).
 func TestAnyPieces(t *testing.T) {
 	for _, cut := range []int{1, 3, 16, 17, 500} {
 		for _, indirect := range []bool{false, true} {
@@ -311,6 +311,25 @@ func TestDurableWrites(t *testing.T) {
 			checkOps(t, m, []block.Op{{Kind: block.Write, Len: 512, Durable: tt.wantDurable}})
 		})
 	}
+}
+
+// A driver may change writeback while the device is at its queue. The next write
+// is "submitted" with the new value.
+func TestWritebackChangesBetweenRequests(t *testing.T) {
+	m := newMemory()
+	d := start(t, m, fFlush|fConfigWCE)
+	q := d.Queues[0]
+	write := []virtiotest.Buffer{d.Out(header(typeOut, 0)), d.Out(make([]byte, 512)), d.In(1)}
+	m.started = func() {
+		m.started = nil
+		d.Device.WriteIO(virtiotest.Config+32, []byte{0})
+		q.Add(write...)
+	}
+	q.Add(write...)
+	d.Write32(virtiotest.QueueNotify, 0)
+	q.AwaitUsed()
+	q.AwaitUsed()
+	checkOps(t, m, []block.Op{{Kind: block.Write, Len: 512}, {Kind: block.Write, Len: 512, Durable: true}})
 }
 
 // A flush is one whatever else the request has.
