@@ -186,10 +186,14 @@ func (w *worker) run(ctx context.Context) error {
 	}
 }
 
-// take starts all requests that are in the queue, and reports whether there
-// was one.
+// take starts the requests that are in the queue, and reports whether there was
+// one. It takes no more than the queue has room for: a driver that goes on as fast
+// as it is served gets its answers, and its reset, in between.
 func (w *worker) take() (took bool, err error) {
-	for len(w.free) > 0 {
+	for range w.requests {
+		if len(w.free) == 0 {
+			break
+		}
 		r := w.free[len(w.free)-1]
 		if ok, err := w.queue.Pop(&r.chain); !ok {
 			return took, err
@@ -207,9 +211,11 @@ func (w *worker) take() (took bool, err error) {
 			w.finish(r, r.result())
 		}
 	}
-	// So many chains are under way that the queue has only an error to give: if
-	// the driver has put another in, Wait would not wait.
-	_, err = w.queue.Pop(&w.extra)
+	if len(w.free) == 0 {
+		// So many chains are under way that the queue has only an error to
+		// give: if the driver has put another in, Wait would not wait.
+		_, err = w.queue.Pop(&w.extra)
+	}
 	return took, err
 }
 

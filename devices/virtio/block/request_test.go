@@ -332,6 +332,36 @@ func TestWritebackChangesBetweenRequests(t *testing.T) {
 	checkOps(t, m, []block.Op{{Kind: block.Write, Len: 512}, {Kind: block.Write, Len: 512, Durable: true}})
 }
 
+// A driver that has another request ready whenever one is taken sees answers all
+// the same.
+func TestRequestsWithoutEnd(t *testing.T) {
+	m := newMemory()
+	d := start(t, m, 0)
+	q := d.Queues[0]
+	requests, all := 1, 3*int(q.Size)
+	var shown uint16 // the used index when the last one is under way
+	flush := []virtiotest.Buffer{d.Out(header(typeFlush, 0)), d.In(1)}
+	m.started = func() {
+		if requests < all {
+			requests++
+			q.Add(flush...)
+			return
+		}
+		var err error
+		if shown, err = d.Memory.Load16(q.Used + 2); err != nil {
+			t.Error(err)
+		}
+	}
+	q.Add(flush...)
+	d.Write32(virtiotest.QueueNotify, 0)
+	for range all {
+		q.AwaitUsed()
+	}
+	if shown == 0 {
+		t.Errorf("no answer is shown until the last of %d requests", all)
+	}
+}
+
 // A flush is one whatever else the request has.
 func TestFlush(t *testing.T) {
 	m := newMemory()
