@@ -2,6 +2,7 @@ package virtio_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"microvm/devices"
 	"microvm/devices/virtio"
 	"microvm/devices/virtio/virtiotest"
+	"microvm/devices/virtio/virtq"
 )
 
 const ringFeatures = virtio.FeatureIndirectDesc | virtio.FeatureEventIdx
@@ -191,6 +193,31 @@ func TestReset(t *testing.T) {
 	}
 	if got := d.Device.Stats().Sessions; got != 50 {
 		t.Errorf("%d sessions", got)
+	}
+}
+
+// A lateTaker looks for a chain when its session has ended.
+type lateTaker struct {
+	*echo
+	got chan error
+}
+
+func (l *lateTaker) Run(ctx context.Context, s *virtio.Session) error {
+	<-ctx.Done()
+	err := s.Queues[0].Next(ctx, new(virtq.Chain))
+	l.got <- err
+	return err
+}
+
+// A driver that always has a chain ready does not keep the device from its reset.
+func TestResetBeforeChains(t *testing.T) {
+	l := &lateTaker{newEcho(), make(chan error, 1)}
+	d := virtiotest.New(t, l)
+	d.Start(0)
+	d.Queues[0].Add(d.Out([]byte("x")), d.In(1))
+	d.Reset()
+	if err := <-l.got; !errors.Is(err, context.Canceled) {
+		t.Errorf("after the reset a chain is taken, %v", err)
 	}
 }
 

@@ -70,9 +70,13 @@ func (q *Queue) Wait(ctx context.Context) error {
 }
 
 // Next waits until there is a chain, and takes it. The error is ctx's when ctx,
-// which is Run's, is done.
+// which is Run's, is done, even if there are chains: a driver that goes on as fast
+// as it is served would never see its reset end.
 func (q *Queue) Next(ctx context.Context, c *virtq.Chain) error {
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if ok, err := q.Pop(c); ok || err != nil {
 			return err
 		}
