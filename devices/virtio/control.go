@@ -139,7 +139,7 @@ func (c *control) setStatus(written Status) {
 	}
 	c.status |= bits
 	c.traceStatus(nil)
-	if bits&StatusDriverOK != 0 && c.status&StatusNeedsReset == 0 {
+	if bits&StatusDriverOK != 0 {
 		c.start()
 	}
 }

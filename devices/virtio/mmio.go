@@ -2,6 +2,7 @@ package virtio
 
 import (
 	"encoding/binary"
+	"math"
 
 	"microvm/kvm/guestmem"
 )
@@ -183,6 +184,10 @@ func (m *MMIO) write(off uint64, v uint32) {
 	case regQueueReady:
 		m.setReady(v)
 	case regStatus:
+		if v > math.MaxUint8 {
+			m.violated(broken("virtio-v1.2 §2.1", "the driver writes %#x to the status", v))
+			return
+		}
 		m.setStatus(Status(v))
 	case regQueueNum, regQueueDescLow, regQueueDescHigh, regQueueDriverLow, regQueueDriverHigh,
 		regQueueDeviceLow, regQueueDeviceHigh:
@@ -198,7 +203,8 @@ func (m *MMIO) acceptFeatures(word uint32) {
 	}
 	if m.driverFeaturesSel > 1 {
 		if word != 0 {
-			m.violated(broken("virtio-v1.2 §2.2.1", "the driver accepts features from bit %d on", uint64(m.driverFeaturesSel)*32))
+			m.violated(broken("virtio-v1.2 §2.2.1", "the driver accepts features from bit %d on",
+				uint64(m.driverFeaturesSel)*32))
 		}
 		return
 	}

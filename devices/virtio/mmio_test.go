@@ -127,6 +127,16 @@ func TestStatusOrder(t *testing.T) {
 	}
 }
 
+// Only 0 resets a device, and not a number whose low byte is 0.
+func TestStatusBeyondItsBits(t *testing.T) {
+	d := virtiotest.New(t, newEcho())
+	d.SetStatus(virtio.StatusAcknowledge)
+	d.Write32(virtiotest.StatusReg, 1<<8)
+	if got, errors := d.Status(), d.Device.Stats().Errors; got != virtio.StatusAcknowledge || errors != 1 {
+		t.Errorf("status %v, %d broken rules", got, errors)
+	}
+}
+
 func TestEcho(t *testing.T) {
 	for _, f := range []virtio.Features{0, virtio.FeatureEventIdx, ringFeatures} {
 		d := virtiotest.New(t, newEcho())
