@@ -140,7 +140,7 @@ func (r *request) result() status {
 
 // answer writes the status, and returns the number of bytes that the driver
 // gets. If there is no data to get, the room for it is zeroed: the driver is
-// told how many bytes are written from the first on (virtio-v1.2 §2.7.8.2), and
+// told how many bytes are written from the first on (virtio-v1.2 §2.7.8.1), and
 // the last of them is the status.
 func (r *request) answer(s status) (written int) {
 	written = r.in.Len() + statusSize

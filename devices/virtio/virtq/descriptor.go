@@ -40,7 +40,9 @@ func descriptorAt(table []byte, i uint16) descriptor {
 	return descriptor{guestmem.Addr(le.Uint64(b)), le.Uint32(b[8:]), le.Uint16(b[12:]), le.Uint16(b[14:])}
 }
 
-// A gatherer makes chains of descriptors, whatever the ring they come from.
+// A gatherer makes chains of descriptors, whatever the ring they come from. The
+// rules that it names are those of split queues; virtio-v1.2 §2.8.17 and §2.8.19
+// say the same of packed ones.
 type gatherer struct {
 	mem      *guestmem.Memory
 	size     uint16 // of the queue

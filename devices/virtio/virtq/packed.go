@@ -76,7 +76,7 @@ type packedQueue struct {
 }
 
 func newPacked(mem *guestmem.Memory, c Config) (*packedQueue, error) {
-	p := parts{mem: mem}
+	p := parts{mem: mem, rule: "virtio-v1.2 §2.8.11"}
 	q := &packedQueue{
 		gatherer: gatherer{mem: mem, size: c.Size, indirect: c.Indirect}, eventIdx: c.EventIdx,
 		next: position{wrap: true}, used: position{wrap: true},

@@ -194,6 +194,29 @@ func TestPackedRefuses(t *testing.T) {
 	}
 }
 
+func TestNewPackedRefuses(t *testing.T) {
+	good := virtq.Config{Size: 3, Desc: descAt, Driver: availAt, Device: usedAt, Packed: true}
+	for _, tt := range []struct {
+		name   string
+		change func(*virtq.Config)
+	}{
+		{"a ring that is not aligned", func(c *virtq.Config) { c.Desc += 8 }},
+		{"a driver area that is not aligned", func(c *virtq.Config) { c.Driver += 2 }},
+		{"a device area that is not aligned", func(c *virtq.Config) { c.Device += 2 }},
+		{"a ring across RAM's end", func(c *virtq.Config) { c.Desc = memorySize - 32 }},
+		{"a driver area beyond RAM", func(c *virtq.Config) { c.Driver = memorySize }},
+		{"a device area at the end of the address space", func(c *virtq.Config) { c.Device = 1<<64 - 4 }},
+	} {
+		c := good
+		tt.change(&c)
+		mem := guestmem.NewHeap(guestmem.Range{Start: 0, Size: memorySize})
+		var guest *devices.GuestError
+		if _, err := virtq.New(mem, c); !errors.As(err, &guest) || guest.Rule != "virtio-v1.2 §2.8.11" {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
 func TestPackedWithoutIndirect(t *testing.T) {
 	p := newPackedRing(t, size, virtq.Config{})
 	p.offer(1, desc{indirectAt, 16, indirect, 0})

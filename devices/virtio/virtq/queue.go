@@ -101,20 +101,20 @@ func broken(rule, format string, args ...any) *devices.GuestError {
 
 // parts looks the parts of a queue up in guest memory; the first error stands.
 type parts struct {
-	mem *guestmem.Memory
-	err error
+	mem  *guestmem.Memory
+	rule string // says how they are aligned
+	err  error
 }
 
-// slice is the n bytes at a, which must be a multiple of align (virtio-v1.2
-// §2.7.1, §2.8.11).
+// slice is the n bytes at a, which must be a multiple of align.
 func (p *parts) slice(what string, a guestmem.Addr, n, align uint64) []byte {
 	b, err := p.mem.Slice(a, n)
 	switch {
 	case p.err != nil:
 	case uint64(a)%align != 0:
-		p.err = broken("virtio-v1.2 §2.7.1", "the %s at %v is not aligned to %d bytes", what, a, align)
+		p.err = broken(p.rule, "the %s at %v is not aligned to %d bytes", what, a, align)
 	case err != nil:
-		p.err = &devices.GuestError{Rule: "virtio-v1.2 §2.7.1", Detail: "the " + what + " is not in RAM", Err: err}
+		p.err = &devices.GuestError{Rule: p.rule, Detail: "the " + what + " is not in RAM", Err: err}
 	}
 	return b
 }

@@ -47,7 +47,7 @@ func newSplit(mem *guestmem.Memory, c Config) (*splitQueue, error) {
 	if c.Size&(c.Size-1) != 0 {
 		return nil, broken("virtio-v1.2 §2.7", "a split queue of %d entries, which is no power of two", c.Size)
 	}
-	p := parts{mem: mem}
+	p := parts{mem: mem, rule: "virtio-v1.2 §2.7.1"}
 	n := uint64(c.Size)
 	q := &splitQueue{
 		gatherer: gatherer{mem: mem, size: c.Size, indirect: c.Indirect}, eventIdx: c.EventIdx, mask: c.Size - 1,
@@ -76,7 +76,8 @@ func (q *splitQueue) Pop(c *Chain) (bool, error) {
 			return false, nil
 		}
 		if ahead := q.avail - q.next; ahead > q.size {
-			q.err = broken("virtio-v1.2 §2.7.6.1", "the available index went from %d to %d in a queue of %d entries", q.next, q.avail, q.size)
+			q.err = broken("virtio-v1.2 §2.7.6.1", "the available index went from %d to %d in a queue of %d entries",
+				q.next, q.avail, q.size)
 			return false, q.err
 		}
 	}
