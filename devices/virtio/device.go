@@ -57,10 +57,12 @@ type ConfigChanger interface {
 	OnConfigChange(changed func())
 }
 
-// A FeatureChecker is a Device whose features depend on one another.
+// A FeatureChecker is a Device whose features depend on one another, or whose
+// configuration space depends on those that the driver wants.
 type FeatureChecker interface {
 	// CheckFeatures returns what is wrong with the features that the driver
-	// wants, which are all offered.
+	// wants, which are all offered. If nothing is, they are negotiated, and
+	// the configuration space is as they demand when it returns.
 	CheckFeatures(f Features) error
 }
 

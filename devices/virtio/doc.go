@@ -11,6 +11,7 @@
 //	QueueNotify ── ioeventfd, in the kernel ─────────────┼──>   Reader, Writer
 //	          │                                          │      Push, Publish
 //	interrupt <── irqfd, in the kernel ──────────────────┼───   Interrupt
+//	InterruptACK ── in a ring until the next exit        │
 //	          │ status 0: reset ── cancels ctx, waits ───┼──> Run returns
 //
 // A device type (packages rng, block, …) sees a session: the negotiated features
@@ -28,5 +29,6 @@
 //
 // The control's lock guards the registers. It is held while a reset waits for
 // Run to return, so a device type must not take part in anything that waits for
-// a register access. Interrupts and their acknowledgement take no lock.
+// a register access. Interrupts and their acknowledgement take no lock, so that an
+// acknowledgement may come late and from any vCPU.
 package virtio

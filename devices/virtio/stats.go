@@ -6,8 +6,8 @@ type Stats struct {
 	DeviceID DeviceID     `json:"device_id"`
 	Status   string       `json:"status"`
 	Offered  string       `json:"features_offered"`
-	Accepted string       `json:"features_accepted"`          // by the last driver that got the device going
-	Refused  string       `json:"features_refused,omitempty"` // why the features that the driver wanted last were not accepted
+	Accepted string       `json:"features_accepted"`          // what was negotiated last
+	Refused  string       `json:"features_refused,omitempty"` // why what the driver wanted last was not
 	Sessions uint64       `json:"sessions"`                   // how often a driver has got the device going
 	Errors   uint64       `json:"guest_errors"`               // rules that the driver has broken
 	Error    string       `json:"last_guest_error,omitempty"`

@@ -26,7 +26,7 @@
 //
 // Load16 has acquire and Store16 release order, which is what virtio's ring
 // indexes need of their reader and writer. A store that must be seen before a
-// later load (EVENT_IDX) wants more: an atomic read-modify-write.
+// later load (EVENT_IDX) wants more: an atomic read-modify-write, which Store16 is.
 //
 // # Laziness
 //

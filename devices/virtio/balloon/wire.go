@@ -12,7 +12,7 @@ var le = binary.LittleEndian
 // Feature bits (virtio-v1.2 §5.5.3).
 const (
 	FeatureStatsVQ       virtio.Features = 1 << 1 // VIRTIO_BALLOON_F_STATS_VQ: the driver tells of the guest's memory
-	FeatureDeflateOnOOM  virtio.Features = 1 << 2 // VIRTIO_BALLOON_F_DEFLATE_ON_OOM: it may take pages back when it runs out
+	FeatureDeflateOnOOM  virtio.Features = 1 << 2 // VIRTIO_BALLOON_F_DEFLATE_ON_OOM: it may take pages back when short
 	FeaturePageReporting virtio.Features = 1 << 5 // VIRTIO_BALLOON_F_PAGE_REPORTING: it tells which pages are free
 )
 

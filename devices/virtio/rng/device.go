@@ -66,7 +66,8 @@ func (*Device) Run(ctx context.Context, s *virtio.Session) error {
 func fill(ctx context.Context, c *virtq.Chain, limit *rate.Limiter) (n int, err error) {
 	if c.Reader.Len() > 0 || c.Writer.Len() == 0 {
 		// "The driver MUST NOT place device-readable buffers into the queue."
-		return 0, &devices.GuestError{Rule: "virtio-v1.2 §5.4.6.1", Detail: "an entropy request that is not just room to write"}
+		return 0, &devices.GuestError{Rule: "virtio-v1.2 §5.4.6.1",
+			Detail: "an entropy request that is not just room to write"}
 	}
 	var pieces [][]byte
 	for c.Writer.Len() > 0 {

@@ -105,7 +105,8 @@ func (a *attack) register() {
 // chains puts random descriptors into q, makes some available, and notifies.
 func (a *attack) chains(q *Queue) {
 	for range 1 + a.rand.IntN(int(q.Size)) {
-		q.SetDesc(uint16(a.rand.IntN(int(q.Size))), a.address(), a.length(), uint16(a.rand.IntN(8)), uint16(a.rand.IntN(int(q.Size)+1)))
+		q.SetDesc(uint16(a.rand.IntN(int(q.Size))), a.address(), a.length(),
+			uint16(a.rand.IntN(8)), uint16(a.rand.IntN(int(q.Size)+1)))
 	}
 	for range 1 + a.rand.IntN(4) {
 		q.AddHead(uint16(a.rand.IntN(int(q.Size) + 1)))

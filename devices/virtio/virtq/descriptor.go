@@ -115,7 +115,8 @@ func (g *gatherer) add(c *Chain, d descriptor) error {
 // tooLong is the error of a chain of more descriptors than the queue's size. A
 // loop of them is found by it, too.
 func (g *gatherer) tooLong() error {
-	return broken("virtio-v1.2 §2.7.5.3.1", "a chain of more descriptors than the queue's %d: a loop, or too long", g.size)
+	return broken("virtio-v1.2 §2.7.5.3.1",
+		"a chain of more descriptors than the queue's %d: a loop, or too long", g.size)
 }
 
 // crossed reports whether the index event is among those from old up to, but
