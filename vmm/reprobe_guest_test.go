@@ -74,9 +74,9 @@ func TestReprobe(t *testing.T) {
 		switch {
 		case e.Name != vmm.EventMark:
 		case e.Stage == guestport.StagePayload:
-			before = measureFootprint(t)
+			before = settledFootprint(t)
 		case e.Stage == guestport.StagePayloadEnd:
-			after = measureFootprint(t)
+			after = settledFootprint(t)
 		}
 	}}
 	g.run(t).wants(t, vmm.EndPoweredOff, 0)
@@ -99,9 +99,14 @@ type footprint struct {
 	heap                    uint64 // bytes in use
 }
 
-// measureFootprint waits a little for what ends by itself after its last use.
-func measureFootprint(t *testing.T) footprint {
+// settledFootprint waits a little for what ends by itself after its last use.
+func settledFootprint(t *testing.T) footprint {
 	time.Sleep(2 * time.Second)
+	return measureFootprint(t)
+}
+
+func measureFootprint(t *testing.T) footprint {
+	t.Helper()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -122,6 +127,51 @@ func (f footprint) leaks(before footprint) bool {
 	const most = reprobes / 2
 	return f.goroutines > before.goroutines+most || f.descriptors > before.descriptors+most ||
 		f.mappings > before.mappings+most || f.heap > before.heap+16*vmm.MiB
+}
+
+// What each reprobe of one device leaks is seen, whatever it is, and what a quiet
+// process does is not.
+func TestFootprint(t *testing.T) {
+	var undo []func()
+	t.Cleanup(func() {
+		for _, f := range undo {
+			f()
+		}
+	})
+	before := measureFootprint(t)
+	if now := measureFootprint(t); now.leaks(before) {
+		t.Errorf("without a leak from %+v to %+v", before, now)
+	}
+	for name, leak := range map[string]func(i int) (undo func()){
+		"goroutine": func(int) func() {
+			end := make(chan struct{})
+			go func() { <-end }()
+			return func() { close(end) }
+		},
+		"descriptor": func(int) func() {
+			fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { unix.Close(fd) }
+		},
+		"mapping": func(i int) func() {
+			prot := []int{unix.PROT_READ, unix.PROT_NONE}[i%2] // neighbours that are alike become one
+			b, err := unix.Mmap(-1, 0, 4096, prot, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { unix.Munmap(b) }
+		},
+	} {
+		before := measureFootprint(t)
+		for i := range reprobes {
+			undo = append(undo, leak(i))
+		}
+		if after := measureFootprint(t); !after.leaks(before) {
+			t.Errorf("a %s at each reprobe is not seen: from %+v to %+v", name, before, after)
+		}
+	}
 }
 
 // echo answers those who connect to a Unix socket with what they send, until stop
