@@ -118,8 +118,8 @@ type Config struct {
 type Console struct {
 	Kind ConsoleKind // "" means ConsoleSerial
 	// Ports are the names of generic ports that a virtio console has
-	// besides: see Machine.Port. A guest pays for having any with some
-	// messages at its start.
+	// besides, each another: see Machine.Port. A guest pays for having
+	// any with some messages at its start.
 	Ports []string
 	// In is what the guest reads, nil for nothing. At its end the guest
 	// gets the terminal character EOT (Ctrl-D).
@@ -195,14 +195,7 @@ func (c *Config) Check() error {
 	for i := range c.Nets {
 		c.Nets[i].check(func(problem error) { wrong("net", "%v", problem) })
 	}
-	if k := c.Console.Kind; k != "" && !slices.Contains(ConsoleKinds, string(k)) {
-		wrong("console", "%q; must be one of %s", k, strings.Join(ConsoleKinds, ", "))
-	}
-	if n := len(c.Console.Ports); n > 0 && c.Console.Kind != ConsoleVirtio {
-		wrong("console", "%q has no ports; must be %s", c.Console.Kind, ConsoleVirtio)
-	} else if n >= console.MaxPorts {
-		wrong("console", "%d ports; must be less than %d", n, console.MaxPorts)
-	}
+	c.Console.check(func(format string, args ...any) { wrong("console", format, args...) })
 	if c.Vsock != nil {
 		c.Vsock.check(func(problem error) { wrong("vsock", "%v", problem) })
 	}
@@ -215,4 +208,24 @@ func (c *Config) Check() error {
 		return &e
 	}
 	return nil
+}
+
+// check passes what is wrong with c to wrong.
+func (c *Console) check(wrong func(format string, args ...any)) {
+	if c.Kind != "" && !slices.Contains(ConsoleKinds, string(c.Kind)) {
+		wrong("%q; must be one of %s", c.Kind, strings.Join(ConsoleKinds, ", "))
+	}
+	if n := len(c.Ports); n > 0 && c.Kind != ConsoleVirtio {
+		wrong("%q has no ports; must be %s", c.Kind, ConsoleVirtio)
+	} else if n >= console.MaxPorts {
+		wrong("%d ports; must be less than %d", n, console.MaxPorts)
+	}
+	for i, name := range c.Ports {
+		switch {
+		case name == "":
+			wrong("port %d has no name", i+1)
+		case slices.Contains(c.Ports[:i], name):
+			wrong("two ports are called %q", name)
+		}
+	}
 }

@@ -279,10 +279,6 @@ func TestWrongNets(t *testing.T) {
 		{vmm.Net{User: &user.Config{}, MTU: 65536}, "from 68 to 65535"},
 		{vmm.Net{Tap: &tap.Config{}, VHost: vmm.VHostOn, PCAP: "frames"}, "vhost=on"},
 	} {
-		c := vmm.Config{Kernel: "kernel", Memory: vmm.DefaultMemory, CPUs: 1, Nets: []vmm.Net{tt.n}}
-		var e *vmm.ConfigError
-		if err := c.Check(); !errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0].Field != "net" || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%+v: %v; want %q", tt.n, err, tt.want)
-		}
+		checkField(t, vmm.Config{Nets: []vmm.Net{tt.n}}, "net", tt.want)
 	}
 }
