@@ -192,9 +192,7 @@ func (c *Config) Check() error {
 		wrong("cpus", "%d; must be from 1 to %d", c.CPUs, MaxCPUs)
 	}
 	c.checkDisks(wrong)
-	for i := range c.Nets {
-		c.Nets[i].check(func(problem error) { wrong("net", "%v", problem) })
-	}
+	c.checkNets(func(problem error) { wrong("net", "%v", problem) })
 	c.Console.check(func(format string, args ...any) { wrong("console", format, args...) })
 	if c.Vsock != nil {
 		c.Vsock.check(func(problem error) { wrong("vsock", "%v", problem) })

@@ -281,4 +281,6 @@ func TestWrongNets(t *testing.T) {
 	} {
 		checkField(t, vmm.Config{Nets: []vmm.Net{tt.n}}, "net", tt.want)
 	}
+	captured := vmm.Net{User: &user.Config{}, PCAP: "frames"}
+	checkField(t, vmm.Config{Nets: []vmm.Net{captured, captured}}, "net", "frames is given for two interfaces")
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	stdnet "net"
 	"os"
+	"slices"
 
 	"microvm/devices/virtio/net"
 	"microvm/vmm/network/pcap"
@@ -41,7 +42,19 @@ const (
 	VHostOff  VHost = "off"
 )
 
-// check reports what is wrong with n.
+// checkNets passes what is wrong with the network interfaces to wrong.
+func (c *Config) checkNets(wrong func(error)) {
+	for i := range c.Nets {
+		n := &c.Nets[i]
+		n.check(wrong)
+		same := func(other Net) bool { return other.PCAP == n.PCAP }
+		if n.PCAP != "" && slices.ContainsFunc(c.Nets[:i], same) {
+			wrong(fmt.Errorf("pcap: %s is given for two interfaces; each needs a file of its own", n.PCAP))
+		}
+	}
+}
+
+// check passes what is wrong with n to wrong.
 func (n *Net) check(wrong func(error)) {
 	if (n.Tap == nil) == (n.User == nil) {
 		wrong(errors.New("its cable ends at a tap or in a user network"))
@@ -99,7 +112,7 @@ func macOf(name string) stdnet.HardwareAddr {
 // addNets puts the network devices on the board.
 func (m *Machine) addNets() error {
 	for i, n := range m.config.Nets {
-		backend, name, err := n.open()
+		backend, name, err := n.open(i)
 		if err != nil {
 			return err
 		}
@@ -116,10 +129,10 @@ func (m *Machine) addNets() error {
 	return nil
 }
 
-// open opens the backend, and returns it with the name of its end.
-func (n *Net) open() (b net.Backend, name string, err error) {
+// open opens the backend of interface i, and returns it with the name of its end.
+func (n *Net) open(i int) (b net.Backend, name string, err error) {
 	if n.User != nil {
-		b, name, err = n.openUser()
+		b, name, err = n.openUser(i)
 	} else {
 		b, name, err = n.openTap()
 	}
@@ -133,16 +146,17 @@ func (n *Net) open() (b net.Backend, name string, err error) {
 	return p, name, nil
 }
 
-// openUser starts a network of the guest's own. Its name need not be another than
-// that of other guests: none of them is there.
-func (n *Net) openUser() (net.Backend, string, error) {
+// openUser starts a network of the guest's own. Its name is another than those of
+// this guest's other interfaces; other guests' may have the same, for none of them
+// is there.
+func (n *Net) openUser(i int) (net.Backend, string, error) {
 	c := *n.User
 	c.MTU = n.MTU
 	b, err := user.New(c)
 	if err != nil {
 		return nil, "", err
 	}
-	return b, "user", nil
+	return b, fmt.Sprintf("user%d", i), nil
 }
 
 // openTap opens a tap, and the kernel's part that carries its frames.
