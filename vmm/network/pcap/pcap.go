@@ -49,8 +49,11 @@ func New(b net.Backend, path, name string) (*Backend, error) {
 	p.writer, err = pcapgo.NewNgWriterInterface(&p.blocks, pcapgo.NgInterface{
 		Name: name, LinkType: layers.LinkTypeEthernet, TimestampResolution: nanoseconds, OS: runtime.GOOS,
 	}, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "vmm"}})
-	if err := errors.Join(err, p.flush()); err != nil {
-		return nil, errors.Join(err, file.Close())
+	if err == nil {
+		err = p.flush()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("capture of %s: %w", name, err), file.Close())
 	}
 	return p, nil
 }
