@@ -201,10 +201,15 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 	if c.Cmdline, err = cmdline.Build(o.cmdline, parameters, after); err != nil {
 		wrong = append(wrong, vmm.FieldError{Field: "--", Problem: err.Error()})
 	}
-	if o.pcap != "" && len(o.nets) != 1 {
+	switch {
+	case o.pcap == "":
+	case len(o.nets) != 1:
 		wrong = append(wrong, vmm.FieldError{Field: "pcap",
 			Problem: fmt.Sprintf("there are %d network interfaces, not one; --net has an option pcap=FILE for each", len(o.nets))})
-	} else if o.pcap != "" {
+	case c.Nets[0].PCAP != "":
+		wrong = append(wrong, vmm.FieldError{Field: "pcap",
+			Problem: fmt.Sprintf("--net says pcap=%s; must be given once", c.Nets[0].PCAP)})
+	default:
 		c.Nets[0].PCAP = o.pcap
 	}
 	var problems *vmm.ConfigError

@@ -17,9 +17,11 @@ import (
 
 const netHelp = "a network interface, by `OPTIONS`, of which the first says where its cable ends: " +
 	"tap=NAME at a tap interface of the host, which is made if there is none and that is permitted, or tap at a new one " +
-	"(host=ADDRESS/BITS gives the host's end an address; queues=NUMBER; vhost=auto, on or off: whether the host's kernel carries the frames, by default where it can); " +
+	"(host=ADDRESS/BITS gives the host's end an address; queues=NUMBER, up to 16; " +
+	"vhost=auto, on or off: whether the host's kernel carries the frames, by default where it can); " +
 	"user in a network of its own inside the monitor, for which no privilege is needed " +
-	"(hostfwd=tcp:[ADDRESS]:PORT-:PORT, or udp, leads a port of the host to the guest; dns=ADDRESS; host=on lets the guest reach the host, as 10.0.2.2). " +
+	"(hostfwd=tcp:[ADDRESS]:PORT-:PORT, or udp, leads a port of the host, on 127.0.0.1 if no address is given, " +
+	"to the guest, and may be repeated; dns=ADDRESS[:PORT]; host=on lets the guest reach the host, as 10.0.2.2). " +
 	"Either has mac=ADDRESS, mtu=BYTES, and pcap=FILE; may be repeated"
 
 // netKinds declare the options of each kind of network.
