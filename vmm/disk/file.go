@@ -42,11 +42,11 @@ func openFile(o Options) (_ *file, err error) {
 		access = os.O_RDONLY
 	}
 	f := &file{unsafe: o.Cache == CacheUnsafe}
-	f.info = block.Info{ReadOnly: o.ReadOnly, Writeback: o.Cache != CacheWritethrough, BlockSize: block.SectorSize, PhysicalBlock: pageSize}
+	f.info = block.Info{
+		ReadOnly: o.ReadOnly, Writeback: o.Cache != CacheWritethrough,
+		BlockSize: block.SectorSize, PhysicalBlock: pageSize,
+	}
 	if f.file, err = openPath(o.Path, access); err != nil {
-		if !o.ReadOnly && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS)) {
-			return nil, fmt.Errorf("cannot be opened for writing: %w; the option ro opens it read-only", withoutPath(err))
-		}
 		return nil, err
 	}
 	f.fd = int(f.file.Fd())
@@ -90,8 +90,11 @@ func openPath(path string, access int) (*os.File, error) {
 		return nil, errors.New("is neither a file nor a block device")
 	}
 	f, err := os.OpenFile(path, access, 0)
-	if errors.Is(err, unix.EBUSY) {
+	switch {
+	case errors.Is(err, unix.EBUSY):
 		return nil, errors.New("the device is in use: mounted, or part of another device")
+	case access != os.O_RDONLY && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS)):
+		return nil, fmt.Errorf("cannot be opened for writing: %w; the option ro opens it read-only", withoutPath(err))
 	}
 	return f, err
 }
@@ -114,16 +117,17 @@ func (f *file) measure() error {
 		}
 		f.inMemory = fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC
 	}
-	return checkSize(f.info)
+	return checkSize(f.info, "truncate -s 1G FILE", fmt.Sprintf("truncate -s %%%d FILE", f.info.BlockSize))
 }
 
-// checkSize reports a size that no disk has.
-func checkSize(i block.Info) error {
+// checkSize reports a size that no disk has, with the commands that create a disk
+// of 1 GiB and that round the size up.
+func checkSize(i block.Info, create, round string) error {
 	switch {
 	case i.Size == 0:
-		return errors.New("is empty; a new disk of 1 GiB is made by truncate -s 1G FILE")
+		return fmt.Errorf("is empty; a new disk of 1 GiB is made by %s", create)
 	case i.Size%int64(i.BlockSize) != 0:
-		return fmt.Errorf("its size, %d bytes, is not a multiple of %d; truncate -s %%%d FILE makes it one", i.Size, i.BlockSize, i.BlockSize)
+		return fmt.Errorf("its size, %d bytes, is not a multiple of %d; %s makes it one", i.Size, i.BlockSize, round)
 	}
 	return nil
 }

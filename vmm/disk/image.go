@@ -2,7 +2,6 @@ package disk
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -76,15 +75,19 @@ func openLocked(path string, writable bool) (*os.File, error) {
 		return nil, err
 	}
 	if err := lock(int(f.Fd()), !writable); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
 // info is what a driver is told.
 func (s *imageStorage) info(o Options) (block.Info, error) {
-	i := block.Info{Size: s.Size(), ReadOnly: o.ReadOnly, Writeback: o.Cache != CacheWritethrough, BlockSize: block.SectorSize, PhysicalBlock: pageSize}
-	return i, checkSize(i)
+	i := block.Info{
+		Size: s.Size(), ReadOnly: o.ReadOnly, Writeback: o.Cache != CacheWritethrough,
+		BlockSize: block.SectorSize, PhysicalBlock: pageSize,
+	}
+	// A raw image below has been checked: this one is qcow2.
+	return i, checkSize(i, "qemu-img create -f qcow2 FILE 1G", "qemu-img resize -f qcow2 FILE +512")
 }
 
 // quick implements storage.

@@ -45,7 +45,10 @@ func TestOpenRefuses(t *testing.T) {
 		{"odd size", Options{Path: file("odd", sector+"x")}, "its size, 513 bytes, is not a multiple of 512"},
 		{"qcow2 by its contents", Options{Path: file("q", qcow)}, "it looks like a qcow2 image: say format=qcow2, or format=raw"},
 		{"qcow2 by its contents, of odd size", Options{Path: file("q0", qcow+"x")}, "it looks like a qcow2 image"},
-		{"qcow2 with nothing in it", Options{Path: file("q2", qcow), Format: FormatQCOW2}, "q2"},
+		{"qcow2 with nothing in it", Options{Path: file("q2", qcow), Format: FormatQCOW2}, "version 2021161080 of qcow2"},
+		{"qcow2 for an overlay", Options{Path: file("q5", sector), Format: FormatQCOW2, Overlay: true}, "not a qcow2 image"},
+		{"qcow2 in a directory", Options{Path: dir, Format: FormatQCOW2}, "neither a file nor a block device"},
+		{"qcow2 missing", Options{Path: filepath.Join(dir, "missing"), Format: FormatQCOW2}, "no such file"},
 		{"ring for qcow2", Options{Path: file("q3", qcow), Format: FormatQCOW2, Engine: EngineRing}, "engine=io_uring is for raw images"},
 		{"no cache for qcow2", Options{Path: file("q4", qcow), Format: FormatQCOW2, Cache: CacheNone}, "cache=none is for raw images"},
 		{"overlay read-only", Options{Path: file("o", sector), Overlay: true, ReadOnly: true}, "ro and overlay do not go together"},
@@ -59,8 +62,8 @@ func TestOpenRefuses(t *testing.T) {
 					t.Skip("since Linux 6.6 tmpfs has it")
 				}
 			}
-			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.o.Path) {
-				t.Errorf("%v; want %q", err, tt.want)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), tt.o.Path) != 1 {
+				t.Errorf("%v; want %q, and the path once", err, tt.want)
 			}
 		})
 	}
@@ -68,6 +71,59 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("a raw disk that looks like qcow2: %v", err)
 	} else {
 		d.Close()
+	}
+}
+
+// Whatever is wrong with a qcow2 image or a file behind it, the message names each
+// file once, and says what to do about it.
+func TestOpenRefusesQCOW2(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	qemuImg(t, "create", "-q", "-f", "qcow2", at("base"), "1M")
+	qemuImg(t, "create", "-q", "-f", "qcow2", "-b", at("base"), "-F", "qcow2", at("top"))
+	qemuImg(t, "create", "-q", "-f", "qcow2", at("empty"), "0")
+	qemuImg(t, "create", "-q", "-f", "qcow2", at("odd"), "1M")
+	const offSize = 24 // qcow2 "Header"
+	header, err := os.ReadFile(at("odd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header[offSize+7] = 1
+	if err := os.WriteFile(at("odd"), header, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.OpenFile(at("base"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := lock(int(other.Fd()), false); err != nil { // which is the open file's, not this process's
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, want string }{
+		{"base", "disk " + at("base") + ": another vmm"},
+		{"top", "disk " + at("top") + ": backing file: open " + at("base") + ": another vmm"},
+		{"empty", "is empty; a new disk of 1 GiB is made by qemu-img create"},
+		{"odd", "its size, 1048577 bytes, is not a multiple of 512; qemu-img resize"},
+	} {
+		d, err := Open(Options{Path: at(tt.name), Format: FormatQCOW2})
+		if err == nil {
+			d.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), at(tt.name)) != 1 {
+			t.Errorf("%v; want %q, and the path once", err, tt.want)
+		}
+	}
+}
+
+// qemuImg runs qemu-img, or skips the test where there is none.
+func qemuImg(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("qemu-img", args...).CombinedOutput(); err != nil {
+		if os.Getenv("MICROVM_NOSKIP") != "" {
+			t.Fatalf("qemu-img: %v\n%s", err, out)
+		}
+		t.Skipf("SKIPPED, missing on this host: qemu-img: %v", err)
 	}
 }
 
@@ -204,12 +260,7 @@ func TestInfo(t *testing.T) {
 // it is.
 func TestQCOW2(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk.qcow2")
-	if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", path, fmt.Sprint(size)).CombinedOutput(); err != nil {
-		if os.Getenv("MICROVM_NOSKIP") != "" {
-			t.Fatalf("qemu-img: %v\n%s", err, out)
-		}
-		t.Skipf("SKIPPED, missing on this host: qemu-img: %v", err)
-	}
+	qemuImg(t, "create", "-q", "-f", "qcow2", path, fmt.Sprint(size))
 	// use opens the disk, writes text to it unless that is "", and returns
 	// what it reads then.
 	use := func(o Options, text string) string {

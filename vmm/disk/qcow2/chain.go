@@ -38,7 +38,8 @@ func openFile(path string, writable bool) (*os.File, error) {
 }
 
 // Open opens the image at path and its backing files. The path of a backing
-// file is relative to the directory of the image that names it.
+// file is relative to the directory of the image that names it. The error is an
+// [*os.PathError] of path.
 func Open(path string, o Options) (*Image, error) {
 	c := chain{open: o.OpenFile, l1Left: maxL1Chain, cache: newCache(cacheSize)}
 	if c.open == nil {
@@ -71,23 +72,31 @@ func (c *chain) image(path string, writable bool) (*Image, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, atPath(path, err)
 	}
 	if i.header.backing == "" {
 		return i, nil
 	}
 	if i.backing, err = c.backing(i.header.backing, i.backingFormat, filepath.Dir(path)); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s: backing file: %w", path, err)
+		return nil, atPath(path, fmt.Errorf("backing file: %w", err))
 	}
 	return i, nil
+}
+
+// atPath is err as one of the file at path, unless it is that already.
+func atPath(path string, err error) error {
+	if _, is := err.(*os.PathError); is {
+		return err
+	}
+	return &os.PathError{Op: "open", Path: path, Err: err}
 }
 
 // file opens the file at path, which must be one that has contents of its own,
 // and not be in the chain yet.
 func (c *chain) file(path string, writable bool) (*os.File, error) {
 	if len(c.files) == maxChain {
-		return nil, fmt.Errorf("more than %d images, one behind another", maxChain)
+		return nil, atPath(path, fmt.Errorf("more than %d images, one behind another", maxChain))
 	}
 	// Opening something else, a named pipe for example, might wait.
 	info, err := os.Stat(path)
@@ -95,15 +104,19 @@ func (c *chain) file(path string, writable bool) (*os.File, error) {
 		return nil, err
 	}
 	if block := info.Mode().Type() == os.ModeDevice; !info.Mode().IsRegular() && !block {
-		return nil, fmt.Errorf("%s: neither a file nor a block device: %s", path, info.Mode())
+		return nil, atPath(path, fmt.Errorf("neither a file nor a block device: %s", info.Mode()))
 	}
 	for _, other := range c.files {
 		if os.SameFile(info, other) {
-			return nil, fmt.Errorf("%s: a loop: it is its own backing file, directly or through others", path)
+			return nil, atPath(path, errors.New("a loop: it is its own backing file, directly or through others"))
 		}
 	}
 	c.files = append(c.files, info)
-	return c.open(path, writable)
+	f, err := c.open(path, writable)
+	if err != nil {
+		return nil, atPath(path, err)
+	}
+	return f, nil
 }
 
 // backing opens the backing file with that name and format in an image in dir.
@@ -121,7 +134,7 @@ func (c *chain) backing(name, format, dir string) (layer, error) {
 	case "raw", "":
 		return c.raw(path, format)
 	}
-	return nil, fmt.Errorf("%s: its format is given as %q; supported are raw and qcow2", path, format)
+	return nil, atPath(path, fmt.Errorf("its format is given as %q; supported are raw and qcow2", format))
 }
 
 // raw opens a raw file. Without a format, it must not look like qcow2.
@@ -132,8 +145,8 @@ func (c *chain) raw(path, format string) (layer, error) {
 	}
 	if format == "" && Probe(f) {
 		f.Close()
-		return nil, fmt.Errorf("%s: begins as qcow2 does, but the image does not give its format, and a guess is not safe; "+
-			"give it with \"qemu-img rebase -u -F qcow2 -b …\"", path)
+		return nil, atPath(path, errors.New("begins as qcow2 does, but the image does not give its format, and a guess is not safe; "+
+			"give it with \"qemu-img rebase -u -F qcow2 -b …\""))
 	}
 	raw := vector.File{File: f}
 	size, err := raw.Size()
