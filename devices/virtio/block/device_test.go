@@ -228,3 +228,27 @@ func TestImageFails(t *testing.T) {
 		t.Errorf("discard: status %d", s)
 	}
 }
+
+// Why the image failed is in the statistics: a driver can be told only that it
+// did. A request that the guest should not have made is no failure of the image.
+func TestLastError(t *testing.T) {
+	m := newMemory()
+	dev := block.New(m, "serial", 1)
+	d := virtiotest.New(t, dev)
+	d.Start(everything)
+	lastError := func() any {
+		for _, p := range dev.Describe() {
+			if p.Name == "last error" {
+				return p.Value
+			}
+		}
+		return nil
+	}
+	if s, _ := request(t, d, header(typeIn, 1<<60), nil, 512); s != statusIOErr || lastError() != nil {
+		t.Errorf("beyond the end: status %d, last error %v", s, lastError())
+	}
+	m.err = errDisk
+	if s, _ := request(t, d, header(typeOut, 1), make([]byte, 512), 0); s != statusIOErr || lastError() != errDisk.Error() {
+		t.Errorf("write: status %d, last error %v", s, lastError())
+	}
+}

@@ -10,8 +10,9 @@ import (
 type counts struct {
 	reads, writes, flushes, discards, zeroes, others atomic.Uint64
 
-	failed            atomic.Uint64 // with a status other than OK
-	bytesIn, bytesOut atomic.Uint64 // read and written with success
+	failed            atomic.Uint64         // with a status other than OK
+	lastError         atomic.Pointer[error] // of the image, which the driver sees only as S_IOERR
+	bytesIn, bytesOut atomic.Uint64         // read and written with success
 }
 
 func (c *counts) add(r *request, s status) {
@@ -29,6 +30,10 @@ func (c *counts) add(r *request, s status) {
 	default:
 		c.others.Add(1)
 	}
+	if s == statusIOErr && r.op.Err != nil {
+		err := r.op.Err // the request's own is cleared for the next
+		c.lastError.Store(&err)
+	}
 	switch {
 	case s != statusOK:
 		c.failed.Add(1)
@@ -42,7 +47,7 @@ func (c *counts) add(r *request, s status) {
 // Describe implements virtio.Describer.
 func (d *Device) Describe() []virtio.Property {
 	c := &d.counts
-	return append(d.image.Describe(),
+	properties := append(d.image.Describe(),
 		virtio.Property{Name: "reads", Value: c.reads.Load()},
 		virtio.Property{Name: "bytes read", Value: c.bytesIn.Load()},
 		virtio.Property{Name: "writes", Value: c.writes.Load()},
@@ -53,4 +58,8 @@ func (d *Device) Describe() []virtio.Property {
 		virtio.Property{Name: "other requests", Value: c.others.Load()},
 		virtio.Property{Name: "failed requests", Value: c.failed.Load()},
 	)
+	if err := c.lastError.Load(); err != nil {
+		properties = append(properties, virtio.Property{Name: "last error", Value: (*err).Error()})
+	}
+	return properties
 }
