@@ -25,6 +25,7 @@ const (
 func TestBalloonReporting(t *testing.T) {
 	if inGuest() {
 		useAndFree(t)
+		fmt.Println("FREED")
 		time.Sleep(guestTime) // the host's half ends it
 		return
 	}
@@ -40,6 +41,36 @@ func TestBalloonReporting(t *testing.T) {
 		}
 		stop()
 	}).wants(t, vmm.EndStopped, 0)
+}
+
+// A guest gives memory to the host that asks for it, and gets it again.
+func TestBalloonTarget(t *testing.T) {
+	const target = 300 * vmm.MiB
+	if inGuest() {
+		useAndFree(t)
+		before := available(t) // the host asks as soon as it is told
+		fmt.Println("FREED")
+		awaitAvailable(t, func(n uint64) bool { return n <= before-target*9/10 })
+		fmt.Println("INFLATED")
+		awaitAvailable(t, func(n uint64) bool { return n >= before-target/10 })
+		return
+	}
+	g := newGuestHalf(t)
+	g.Memory = vmm.GiB // the root file system takes at most half of it
+	g.Balloon = &vmm.Balloon{DeflateOnOOM: true}
+	g.runWhile(t, func(ctx context.Context, m *vmm.Machine, _ func()) {
+		peak := g.awaitFreed(ctx, t)
+		if err := m.SetBalloonTarget(target); err != nil {
+			t.Fatal(err)
+		}
+		now := awaitResident(ctx, t, func(n uint64) bool { return n <= peak-most })
+		t.Logf("%d MiB resident when the guest had freed its memory, %d MiB with the balloon inflated", peak/vmm.MiB, now/vmm.MiB)
+		await(ctx, t, "the whole balloon", func() bool { return property(t, m, "balloon bytes") == target })
+		await(ctx, t, "the guest to see it", func() bool { return strings.Contains(g.console.text(), "INFLATED") })
+		if err := m.SetBalloonTarget(0); err != nil {
+			t.Fatal(err)
+		}
+	}).wants(t, vmm.EndPoweredOff, 0)
 }
 
 // runWhile runs the guest to its end, and meanwhile do, which may stop it. Do's
@@ -75,7 +106,7 @@ func (g *guest) runWhile(t *testing.T, do func(ctx context.Context, m *vmm.Machi
 	return g
 }
 
-// useAndFree fills a file in memory, says so, and deletes it.
+// useAndFree fills a file in memory and deletes it.
 func useAndFree(t *testing.T) {
 	t.Helper()
 	const path = "/fill"
@@ -92,7 +123,6 @@ func useAndFree(t *testing.T) {
 	if err := errors.Join(f.Close(), os.Remove(path)); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("FREED")
 }
 
 // awaitFreed waits until the guest's half has used and freed memory, and returns
@@ -131,10 +161,23 @@ func awaitResident(ctx context.Context, t *testing.T, is func(bytes uint64) bool
 	return n
 }
 
+// awaitAvailable waits until the memory that is available to the guest, in which
+// this runs, is as wanted.
+func awaitAvailable(t *testing.T, is func(bytes uint64) bool) {
+	t.Helper()
+	await(t.Context(), t, "the guest's memory to change", func() bool { return is(available(t)) })
+}
+
 // resident is the bytes of this process that are in memory.
 func resident(t *testing.T) uint64 {
 	t.Helper()
 	return procField(t, "/proc/self/status", "VmRSS:")
+}
+
+// available is the memory that new programs could have.
+func available(t *testing.T) uint64 {
+	t.Helper()
+	return procField(t, "/proc/meminfo", "MemAvailable:")
 }
 
 // procField reads a field in kB from a file in /proc, and returns bytes.
