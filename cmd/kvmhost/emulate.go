@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -44,13 +45,15 @@ func emulate(o *options) (status int, err error) {
 		return 0, err
 	}
 	defer log.Close()
+	signals := catchSignals() // from the moment on that there is something to stop
+	defer signal.Stop(signals)
 	machine, err := startMachine(o, k, job.Shares, log, progress)
 	if err != nil {
 		return 0, err
 	}
 	progress.say("QEMU started")
 
-	s, err := newSession(job, machine.Ports, progress)
+	s, err := newSession(job, machine.Ports, signals, progress)
 	if err != nil {
 		return 0, errors.Join(err, machine.Stop())
 	}

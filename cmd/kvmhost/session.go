@@ -53,6 +53,7 @@ var forwarded = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT
 type session struct {
 	job      *wire.Job
 	control  *wire.Conn
+	signals  <-chan os.Signal
 	input    *input
 	progress *progress
 
@@ -69,15 +70,28 @@ type session struct {
 	receiving sync.WaitGroup
 }
 
+// catchSignals returns the signals that a session acts on. The caller stops them.
+func catchSignals() chan os.Signal {
+	signals := make(chan os.Signal, 16)
+	for _, sig := range forwarded {
+		if !signal.Ignored(sig) { // as nohup(1) has it
+			signal.Notify(signals, sig)
+		}
+	}
+	// SIGPIPE too: an output that nobody reads is the command's affair.
+	signal.Notify(signals, unix.SIGPIPE, unix.SIGWINCH)
+	return signals
+}
+
 // newSession starts a session on the ports, which are in the order of
 // wire.Ports. After run, and when the ports are closed, wait must be called.
-func newSession(job *wire.Job, ports []*os.File, p *progress) (*session, error) {
+func newSession(job *wire.Job, ports []*os.File, signals <-chan os.Signal, p *progress) (*session, error) {
 	input, err := newInput(unix.Stdin, ports[1])
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
-		job: job, restore: func() {}, control: wire.NewConn(ports[0]), input: input, progress: p,
+		job: job, restore: func() {}, control: wire.NewConn(ports[0]), signals: signals, input: input, progress: p,
 		messages: make(chan wire.Message), closed: make(chan string, 2), left: make(chan struct{}),
 	}
 	s.receiving.Go(s.receive)
@@ -119,15 +133,6 @@ func (s *session) copyOutput(to, port *os.File, stream string) {
 // without an error, all that the command wrote has been passed on.
 func (s *session) run() (status int, err error) {
 	defer close(s.left)
-	signals := make(chan os.Signal, 16)
-	for _, sig := range forwarded {
-		if !signal.Ignored(sig) { // as nohup(1) has it
-			signal.Notify(signals, sig)
-		}
-	}
-	// SIGPIPE too: an output that nobody reads is the command's affair.
-	signal.Notify(signals, unix.SIGPIPE, unix.SIGWINCH)
-	defer signal.Stop(signals)
 	defer func() { s.restore() }()
 
 	late := time.NewTimer(startPatience)
@@ -136,7 +141,7 @@ func (s *session) run() (status int, err error) {
 	defer heartbeat.Stop()
 	for err == nil && !s.ended {
 		select {
-		case sig := <-signals:
+		case sig := <-s.signals:
 			err = s.onSignal(sig.(syscall.Signal))
 		case stream := <-s.closed:
 			err = s.send(wire.Message{Kind: wire.Closed, Stream: stream})
