@@ -27,10 +27,12 @@ const (
 )
 
 // A Device is an entropy device. It has no features, and no configuration.
-type Device struct{}
+type Device struct {
+	limit *rate.Limiter // of all sessions, so that a reset does not begin it anew
+}
 
 // New returns an entropy device.
-func New() *Device { return &Device{} }
+func New() *Device { return &Device{rate.NewLimiter(Rate, chunk)} }
 
 // ID implements virtio.Device.
 func (*Device) ID() virtio.DeviceID { return virtio.IDEntropy }
@@ -45,15 +47,14 @@ func (*Device) QueueSizes() []uint16 { return []uint16{queueSize} }
 func (*Device) AppendConfig(b []byte) []byte { return b }
 
 // Run implements virtio.Device.
-func (*Device) Run(ctx context.Context, s *virtio.Session) error {
+func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 	q := s.Queues[0]
-	limit := rate.NewLimiter(Rate, chunk)
 	var c virtq.Chain
 	for {
 		if err := q.Next(ctx, &c); err != nil {
 			return err
 		}
-		n, err := fill(ctx, &c, limit)
+		n, err := fill(ctx, &c, d.limit)
 		if err != nil {
 			return err
 		}

@@ -37,6 +37,29 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// A driver gets no more by resetting the device between requests.
+func TestRateAcrossResets(t *testing.T) {
+	d := virtiotest.New(t, rng.New())
+	const requests, size = 64, 4096
+	began := time.Now()
+	for range requests {
+		d.Start(0)
+		d.Queues[0].Do(d.In(size))
+	}
+	if took := time.Since(began); took < 200*time.Millisecond {
+		t.Errorf("%d bytes in %v, faster than %d a second", requests*size, took, rng.Rate)
+	}
+}
+
+// TestClauses has what virtio-v1.2 §5.4 demands of the device, and of the driver
+// where the device can tell.
+func TestClauses(t *testing.T) {
+	virtiotest.CheckClauses(t, map[string]int{"5.4.6.1": 1, "5.4.6.2": 1}, []virtiotest.Clause{
+		{Section: "5.4.6.1", Says: "the driver puts nothing readable into the queue", Test: TestReadableBufferBreaksDevice},
+		{Section: "5.4.6.2", Says: "a buffer gets one random byte or more", Test: TestFillsBuffers},
+	})
+}
+
 func TestResetDuringLongRequest(t *testing.T) {
 	d := virtiotest.New(t, rng.New())
 	d.Start(0)
