@@ -12,6 +12,7 @@ import (
 func TestClauses(t *testing.T) {
 	virtiotest.CheckClauses(t, map[string]int{
 		"2.1.1": 2, "2.1.2": 2, "2.2.1": 2, "2.2.2": 2, "2.4.1": 2, "2.5.2": 1, "4.2.2.1": 7, "4.2.2.2": 5,
+		"6.1": 1, "6.2": 2,
 	}, []virtiotest.Clause{
 		{Section: "2.1.1", Says: "the driver sets status bits in the order of §3.1", Test: TestStatusOrder},
 		{Section: "2.1.1", Says: "the driver clears no status bit", Test: TestStatusOrder},
@@ -37,5 +38,8 @@ func TestClauses(t *testing.T) {
 		{Section: "4.2.2.2", Says: "QueueNum is at most QueueNumMax", Test: TestQueuesThatCannotBe},
 		{Section: "4.2.2.2", Says: "the driver leaves a ready queue as it is", Test: TestReadyQueueStands},
 		{Section: "4.2.2.2", Says: "the driver takes a queue back by writing 0 to QueueReady", Test: TestQueueTakenFromRunningDevice},
+		{Section: "6.1", Says: "the driver accepts VERSION_1", Test: TestFeaturesRefused},
+		{Section: "6.2", Says: "VERSION_1 is offered", Test: TestFeatures},
+		{Section: "6.2", Says: "SR_IOV is not offered without PCI", Test: TestFeatures},
 	})
 }
