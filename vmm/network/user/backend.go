@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 
+	"microvm/devices/virtio"
 	virtionet "microvm/devices/virtio/net"
 )
 
@@ -64,5 +65,16 @@ func (n *Network) Stats() Stats {
 		Connections:      len(n.slots),
 		Flows:            n.flows.count(),
 		Refused:          n.refused.Load(),
+	}
+}
+
+// Describe implements virtio.Describer.
+func (n *Network) Describe() []virtio.Property {
+	s := n.Stats()
+	return []virtio.Property{
+		{Name: "connections open", Value: s.Connections},
+		{Name: "UDP and ping flows open", Value: s.Flows},
+		{Name: "connections and flows refused", Value: s.Refused},
+		{Name: "frames dropped before the guest took them", Value: s.DroppedToGuest},
 	}
 }

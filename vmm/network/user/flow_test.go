@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"microvm/devices/virtio"
 )
 
 // hostUDP answers each datagram on the host with what answer makes of it. It
@@ -78,6 +81,9 @@ func TestUDPUnreachable(t *testing.T) {
 	waitFor(t, "port unreachable", func() bool { return unreachable.Value() == 1 })
 	if got := n.Stats().Refused; got != 1 {
 		t.Errorf("%d were refused, not 1", got)
+	}
+	if want := (virtio.Property{Name: "connections and flows refused", Value: uint64(1)}); !slices.Contains(n.Describe(), want) {
+		t.Errorf("described as %v, without %v", n.Describe(), want)
 	}
 }
 
