@@ -3,10 +3,13 @@ package user
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 const dnsPort = 53
@@ -25,21 +28,27 @@ func (n *Network) reach(to netip.AddrPort) (netip.AddrPort, error) {
 	case !a.IsGlobalUnicast() && !a.IsLinkLocalUnicast():
 		// Among them 0.0.0.0, by which Linux means the host itself.
 		return netip.AddrPort{}, fmt.Errorf("%v is not the address of one other host", a)
-	case !n.config.HostAccess && ofHost(to):
+	case n.config.HostAccess:
+		return to, nil
+	}
+	if host, err := ofHost(a); err != nil {
+		return netip.AddrPort{}, fmt.Errorf("no route to %v: %w", a, err)
+	} else if host {
 		return netip.AddrPort{}, fmt.Errorf("%v is the host, which the guest may not reach", a)
 	}
 	return to, nil
 }
 
-// ofHost reports whether to is an address of the host's own. The host's routing
-// tells: only to itself does it send from the address that it sends to.
-func ofHost(to netip.AddrPort) bool {
-	probe, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(to)) // sends nothing
+// ofHost reports whether what the host sends to a stays on it, as the kernel's
+// routing has it. (The address that it would send from does not tell: of an
+// interface with several it is the first, whichever of them a is.)
+func ofHost(a netip.Addr) (bool, error) {
+	routes, err := netlink.RouteGet(a.AsSlice())
 	if err != nil {
-		return false // then neither will the connection be made
+		return false, err
 	}
-	defer probe.Close()
-	return probe.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap() == to.Addr()
+	local := func(r netlink.Route) bool { return r.Type == unix.RTN_LOCAL }
+	return slices.ContainsFunc(routes, local), nil
 }
 
 // resolver returns the DNS server to ask. The host's may change while the guest

@@ -9,11 +9,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 
@@ -198,14 +201,54 @@ func hostAddress(t *testing.T) netip.Addr {
 	// Routing tells without a packet sent.
 	c, err := net.Dial("udp4", "192.0.2.1:9")
 	if err != nil {
-		const missing = "this host has no route to other networks, and so no address in one"
-		if os.Getenv("MICROVM_NOSKIP") != "" {
-			t.Fatalf("missing, and MICROVM_NOSKIP is set: %s", missing)
-		}
-		t.Skip("SKIP: " + missing)
+		need(t, "this host has no route to other networks, and so no address in one")
 	}
 	defer c.Close()
 	return netip.MustParseAddrPort(c.LocalAddr().String()).Addr()
+}
+
+// need skips the test for want of what the host does not have.
+func need(t *testing.T, missing string) {
+	t.Helper()
+	if os.Getenv("MICROVM_NOSKIP") != "" {
+		t.Fatalf("missing, and MICROVM_NOSKIP is set: %s", missing)
+	}
+	t.Skip("SKIP: " + missing)
+}
+
+// An interface of the host may have several addresses, and whole networks may be
+// the host's.
+func TestEveryAddressOfTheHost(t *testing.T) {
+	runtime.LockOSThread() // which ends with the test, and the namespace with it
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		need(t, "CAP_SYS_ADMIN, for a network namespace: "+err.Error())
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []string{"192.0.2.1/25", "192.0.2.2/25"} {
+		addr, err := netlink.ParseAddr(a)
+		if err == nil {
+			err = netlink.AddrAdd(lo, addr)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		t.Fatal(err)
+	}
+	n := &Network{}
+	for _, a := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
+		_, err := n.reach(netip.AddrPortFrom(netip.MustParseAddr(a), 22))
+		if err == nil || !strings.Contains(err.Error(), "is the host") {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	if _, err := n.reach(netip.MustParseAddrPort("192.0.2.200:22")); err == nil || !strings.Contains(err.Error(), "no route to") {
+		t.Errorf("an address without a route: %v", err)
+	}
 }
 
 func TestHostOutOfReach(t *testing.T) {
