@@ -12,6 +12,7 @@ import (
 	"microvm/devices/virtio"
 	"microvm/devices/virtio/virtiotest"
 	"microvm/devices/virtio/virtq"
+	"microvm/kvm/guestmem"
 )
 
 const ringFeatures = virtio.FeatureIndirectDesc | virtio.FeatureEventIdx
@@ -152,6 +153,52 @@ func TestEcho(t *testing.T) {
 		if q.Chains != 100 || q.Interrupts == 0 || q.Wakeups == 0 {
 			t.Errorf("counts %+v", q)
 		}
+	}
+}
+
+// With RING_PACKED negotiated the queues are packed. The last two fields of a
+// descriptor are then the buffer's ID and the flags (virtio-v1.2 §2.8.13).
+func TestPackedRing(t *testing.T) {
+	const (
+		available = 1 << 7
+		used      = 1<<7 | 1<<15
+		id        = 7
+	)
+	interrupts := make(chan struct{}, 1)
+	memory := guestmem.NewHeap(guestmem.Range{Start: 0, Size: virtiotest.MemorySize})
+	m, err := virtio.NewMMIO(newEcho(), virtio.Options{
+		Name: "test", Memory: memory, Packed: true,
+		Interrupt: func() error { interrupts <- struct{}{}; return nil },
+		Fail:      func(err error) { t.Error(err) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Stop(); m.Close() })
+	d := &virtiotest.Driver{T: t, Device: m, Memory: memory}
+	accepted := d.Negotiate(virtio.FeatureRingPacked | virtio.FeatureVersion1)
+	q := d.AddQueue(0, 8, accepted)
+	d.SetStatus(virtio.StatusDriverOK)
+	out, in := d.Out([]byte("echo")), d.In(4)
+	q.SetDesc(1, in.Addr, 4, id, virtiotest.Write|available)
+	q.SetDesc(0, out.Addr, 4, 0, 0)
+	if err := memory.Store16(q.Desc+14, virtiotest.Next|available); err != nil {
+		t.Fatal(err)
+	}
+	d.Write32(virtiotest.QueueNotify, 0)
+	select {
+	case <-interrupts:
+	case <-time.After(virtiotest.Patience):
+		t.Fatalf("no interrupt came: %+v", m.Stats())
+	}
+	if flags, err := memory.Load16(q.Desc + 14); flags != used|virtiotest.Write || err != nil {
+		t.Errorf("flags %#x of the used descriptor, %v", flags, err)
+	}
+	if got := d.Bytes(q.Desc+8, 6); !bytes.Equal(got, []byte{4, 0, 0, 0, id, 0}) {
+		t.Errorf("length and ID % x of the used descriptor", got)
+	}
+	if got := d.Bytes(in.Addr, 4); string(got) != "echo" {
+		t.Errorf("the answer is %q", got)
 	}
 }
 
