@@ -37,8 +37,8 @@ func broken(rule, format string, args ...any) error {
 	return &devices.GuestError{Rule: rule, Detail: fmt.Sprintf(format, args...)}
 }
 
-// inflate releases the pages of a request: "the device MAY modify the contents"
-// of them from now on (virtio-v1.2 §5.5.6.2).
+// inflate releases the pages of a request, which "the device MAY modify" until it
+// gives the request back (virtio-v1.2 §5.5.6.2).
 func (d *Device) inflate(ctx context.Context, m *guestmem.Memory, c *virtq.Chain) error {
 	return eachRun(ctx, m, c, func(run []byte) error {
 		d.released.Add(uint64(len(run)))
