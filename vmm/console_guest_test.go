@@ -152,10 +152,8 @@ func TestHVCResize(t *testing.T) {
 	g.Console.In = nil
 	g.with(t, func(ctx context.Context, m *vmm.Machine) {
 		for i, size := range sizes[1:] {
-			select {
-			case <-g.console.until(fmt.Sprintf("wanting size %d.", i+1)):
+			if g.console.await(ctx, fmt.Sprintf("wanting size %d.", i+1)) {
 				m.Resize(size.Col, size.Row)
-			case <-ctx.Done():
 			}
 		}
 	})

@@ -120,6 +120,17 @@ func (c *console) until(marker string) <-chan struct{} {
 	return wanted
 }
 
+// await waits until the guest has written marker, and reports false if ctx is done
+// before.
+func (c *console) await(ctx context.Context, marker string) bool {
+	select {
+	case <-c.until(marker):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // guestTime is more than any guest of these tests takes, on a busy emulated
 // host too. It turns a hang into a failure with the console's output.
 const guestTime = 10 * time.Minute

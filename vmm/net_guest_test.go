@@ -201,11 +201,8 @@ func TestNetLinkAndCapture(t *testing.T) {
 			after string
 			up    bool
 		}{{ready, false}, {down, true}} {
-			for !strings.Contains(g.console.text(), change.after) {
-				if ctx.Err() != nil {
-					return
-				}
-				time.Sleep(10 * time.Millisecond)
+			if !g.console.await(ctx, change.after) {
+				return
 			}
 			if err := m.SetLink(0, change.up); err != nil {
 				t.Error(err)

@@ -87,9 +87,7 @@ func (p *person) Read(ctx context.Context, b []byte) (int, error) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
-	select {
-	case <-p.until(p.types[0].prompt):
-	case <-ctx.Done():
+	if !p.await(ctx, p.types[0].prompt) {
 		return 0, ctx.Err()
 	}
 	n := copy(b, p.types[0].line+"\n")

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -84,11 +83,8 @@ func TestNetUser(t *testing.T) {
 		Forwards: []user.Forward{{Protocol: "tcp", Host: forwarded, Guest: netip.AddrPortFrom(netip.MustParseAddr("10.0.2.15"), port)}},
 	}}}
 	g.with(t, func(ctx context.Context, _ *vmm.Machine) {
-		for !strings.Contains(g.console.text(), listening) {
-			if ctx.Err() != nil {
-				return
-			}
-			time.Sleep(10 * time.Millisecond)
+		if !g.console.await(ctx, listening) {
+			return
 		}
 		c, err := net.Dial("tcp", forwarded.String())
 		if err != nil {
