@@ -147,13 +147,15 @@ func (o *bootOptions) declare(f *flags) {
 
 	f.group("The console")
 	f.choiceVar(&o.console, vmm.ConsoleKinds, "console",
-		"`DEVICE` of the guest that it is: serial (ttyS0), virtio (hvc0, faster, follows the terminal's size; until the guest has its driver, the serial port) or off")
+		"`DEVICE` of the guest that it is: serial (ttyS0), virtio (hvc0, faster, follows the terminal's size; "+
+			"until the guest has its driver, the serial port) or off")
 	f.pathVar(&o.consoleInput, "console-input", "`FILE` that the guest reads in the place of standard input")
 	f.pathVar(&o.consoleOutput, "console-output", "`FILE` that the guest writes in the place of standard output; it is overwritten")
 
 	f.group("What it did")
 	f.choiceVar(&o.stats, []string{statsTable, statsJSON}, "stats",
-		"when the guest has ended, print exits by cause and the timeline, as `FORMAT` table or json; with --on-reboot restart once for each life of the guest, as one JSON document each").NoOptDefVal = statsTable
+		"when the guest has ended, print exits by cause, the timeline and what each virtio device did, as `FORMAT` table or json; "+
+			"with --on-reboot restart once for each life of the guest, as one JSON document each").NoOptDefVal = statsTable
 	f.pathVar(&o.statsFile, "stats-file", "write the statistics to `FILE`, not to standard error")
 	f.listVar(&o.trace, traceKinds, "trace", "print events as they happen: `KINDS` of exits, bus, irq, events and virtio")
 	f.pathVar(&o.traceFile, "trace-file", "write the trace to `FILE`, not to standard error")
@@ -188,45 +190,49 @@ func (o *bootOptions) config(f *flags, args []string) (vmm.Config, error) {
 		o.cmdline = c.Console.Kind.Cmdline()
 		parameters = append(parameters, c.Console.Kind.EarlyCmdline())
 	}
-	var wrong []vmm.FieldError
 	before, after := args, []string(nil)
 	if n := f.ArgsLenAtDash(); n >= 0 {
 		before, after = args[:n], args[n:]
 	}
-	for _, word := range before {
-		wrong = append(wrong, vmm.FieldError{Field: fmt.Sprintf("unexpected argument %q", word),
-			Problem: "the kernel is given by --kernel, arguments for the guest's init come after \"--\""})
-	}
+	wrong := o.contradictions(f, before)
 	var err error
 	if c.Cmdline, err = cmdline.Build(o.cmdline, parameters, after); err != nil {
 		wrong = append(wrong, vmm.FieldError{Field: "--", Problem: err.Error()})
 	}
-	switch {
-	case o.pcap == "":
-	case len(o.nets) != 1:
-		wrong = append(wrong, vmm.FieldError{Field: "pcap",
-			Problem: fmt.Sprintf("there are %d network interfaces, not one; --net has an option pcap=FILE for each", len(o.nets))})
-	case c.Nets[0].PCAP != "":
-		wrong = append(wrong, vmm.FieldError{Field: "pcap",
-			Problem: fmt.Sprintf("--net says pcap=%s; must be given once", c.Nets[0].PCAP)})
-	default:
+	if o.pcap != "" && len(c.Nets) == 1 {
 		c.Nets[0].PCAP = o.pcap
 	}
 	var problems *vmm.ConfigError
 	if err := c.Check(); errors.As(err, &problems) {
 		wrong = append(wrong, problems.Problems...)
 	}
-	if c.Console.Kind == vmm.ConsoleOff {
-		for _, name := range []string{"console-input", "console-output"} {
-			if f.Changed(name) {
-				wrong = append(wrong, vmm.FieldError{Field: name, Problem: "there is nothing to read or write with --console off"})
-			}
+	return c, f.check(wrong...)
+}
+
+// contradictions are the flags that cannot be used as others are, and all words,
+// which are not flags.
+func (o *bootOptions) contradictions(f *flags, words []string) (wrong []vmm.FieldError) {
+	is := func(field, problem string, args ...any) {
+		wrong = append(wrong, vmm.FieldError{Field: field, Problem: fmt.Sprintf(problem, args...)})
+	}
+	for _, word := range words {
+		is(fmt.Sprintf("unexpected argument %q", word),
+			"the kernel is given by --kernel, arguments for the guest's init come after \"--\"")
+	}
+	if n := len(o.nets); o.pcap != "" && n != 1 {
+		is("pcap", "there are %d network interfaces, not one; --net has an option pcap=FILE for each", n)
+	} else if o.pcap != "" && o.nets[0].PCAP != "" {
+		is("pcap", "--net says pcap=%s; must be given once", o.nets[0].PCAP)
+	}
+	for _, name := range []string{"console-input", "console-output"} {
+		if o.console == string(vmm.ConsoleOff) && f.Changed(name) {
+			is(name, "there is nothing to read or write with --console off")
 		}
 	}
 	if o.traceFile != "" && len(o.trace) == 0 {
-		wrong = append(wrong, vmm.FieldError{Field: "trace-file", Problem: "there is nothing to write without --trace"})
+		is("trace-file", "there is nothing to write without --trace")
 	}
-	return c, f.check(wrong...)
+	return wrong
 }
 
 // wantsStats reports whether statistics are to be printed.
