@@ -42,7 +42,8 @@ unit-test: tools kernels
 
 ## kvm-test: tests that need a real KVM, with real guests; a skip fails
 #
-# The limit of time is twice what the slowest package takes.
+# Go's limit of time for a package comes first and says where a test hangs; the
+# second ends an emulated host that does not end by itself.
 .PHONY: kvm-test
 kvm-test: build tools kernels initrd rootfs
 	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 30m \

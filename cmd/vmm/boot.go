@@ -34,6 +34,8 @@ the serial port; output of both is shown. A --cmdline of your own needs
 "` + vmm.ConsoleVirtio.EarlyCmdline() + `", or what you want of it: the first
 messages are shown as "quiet" and "loglevel=" before that word say.
 
+In OPTIONS, as of --disk, a comma that belongs to a value is written twice.
+
 ARGUMENTs after "--" go to the guest's init. A kernel takes 31 of them, without
 double quotes or line breaks.
 

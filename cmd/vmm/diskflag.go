@@ -8,8 +8,11 @@ import (
 	"microvm/vmm/disk"
 )
 
-const diskHelp = "a disk, by `OPTIONS`: path=FILE or just FILE, an image or a block device; ro to read only, overlay=tmp to lose at the end what is written, " +
-	"id=NAME for its serial number, format=raw or qcow2, cache=writeback, none, writethrough or unsafe, engine=auto, io_uring or pool; may be repeated"
+const diskHelp = "a disk, by `OPTIONS`: path=FILE or just FILE, an image or a block device; ro to read only; " +
+	"overlay=tmp to lose at the end what is written, which is in $TMPDIR or /tmp until then; " +
+	"id=NAME for its serial number, by default disk0, disk1 and so on; format=raw or qcow2, by default raw; " +
+	"cache=writeback, none, writethrough or unsafe, by default writeback; " +
+	"engine=auto, io_uring or pool, by default auto: io_uring where it can be had; may be repeated"
 
 // overlayTmp is where an overlay can be: in the directory for temporary files.
 const overlayTmp = "tmp"
