@@ -5,6 +5,9 @@ package host
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -20,8 +23,55 @@ type Host struct {
 	MemoryTotal     uint64 `json:"memory_total"`
 	MemoryAvailable uint64 `json:"memory_available"`
 	// THP is when transparent huge pages are used: always, madvise or never.
-	THP    string `json:"transparent_huge_pages"`
-	Cgroup Cgroup `json:"cgroup"`
+	THP       string    `json:"transparent_huge_pages"`
+	HugePages HugePages `json:"huge_pages"`
+	Cgroup    Cgroup    `json:"cgroup"`
+	// Governor decides the frequency of the first processor, such as
+	// "performance"; "" if the host does not scale it, as most virtual machines.
+	Governor string `json:"governor"`
+	// Mitigations are what the kernel does about each of the processor's
+	// weaknesses (sysfs-devices-system-cpu vulnerabilities).
+	Mitigations map[string]string `json:"mitigations"`
+}
+
+// HugePages are those set aside (hugetlbpage.rst).
+type HugePages struct {
+	Total uint64 `json:"total"` // number
+	Size  uint64 `json:"size"`  // of each in bytes
+}
+
+// A Reality is on what a guest of this host runs.
+type Reality string
+
+// The realities.
+const (
+	Metal    Reality = "metal"    // the processor
+	Nested   Reality = "nested"   // the processor, of which a hypervisor below this host has its part
+	Emulated Reality = "emulated" // a program that emulates a processor: times are good for ratios at most
+)
+
+// Reality returns the host's.
+func (h *Host) Reality() Reality {
+	switch {
+	case strings.Contains(h.CPU.Model, "TCG"): // QEMU's emulator says so in the model's name
+		return Emulated
+	case h.CPU.Hypervisor:
+		return Nested
+	}
+	return Metal
+}
+
+// Digest is the SHA-256 of all that decides how fast the host is, in
+// hexadecimal: of everything but what changes from minute to minute.
+func (h *Host) Digest() string {
+	steady := *h
+	steady.MemoryAvailable = 0
+	steady.Cgroup.Path = ""
+	text, err := json.Marshal(steady)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
 // A CPU is the host's processor.
@@ -36,17 +86,19 @@ type CPU struct {
 	Hypervisor bool `json:"hypervisor"`
 }
 
-// KVM is a module of the host's KVM, and those of its parameters that matter.
+// KVM is a module of the host's KVM with its parameters.
 type KVM struct {
-	Module string `json:"module"`
-	Nested string `json:"nested,omitempty"` // Y or 1: its guests may use VMX or SVM
-	Paging string `json:"nested_paging,omitempty"`
+	Module     string            `json:"module"`
+	Nested     string            `json:"nested,omitempty"` // Y or 1: its guests may use VMX or SVM
+	Paging     string            `json:"nested_paging,omitempty"`
+	Parameters map[string]string `json:"parameters,omitempty"` // those that this user may read
 }
 
 // A Cgroup is the control group of this process, and its limit of memory in
 // bytes, 0 if it has none.
 type Cgroup struct {
 	Version     int    `json:"version"` // 1, 2 or 0 for none
+	Hybrid      bool   `json:"hybrid"`  // version 2 is mounted beside version 1
 	Path        string `json:"path"`
 	MemoryLimit uint64 `json:"memory_limit"`
 }
@@ -60,8 +112,13 @@ func Read(root fs.FS) *Host {
 		Modules: r.modules(),
 		THP:     chosen(r.line("sys/kernel/mm/transparent_hugepage/enabled")),
 		Cgroup:  r.cgroup(),
+
+		Governor:    r.line("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+		Mitigations: r.files("sys/devices/system/cpu/vulnerabilities"),
 	}
-	h.MemoryTotal, h.MemoryAvailable = parseMemory(r.bytes("proc/meminfo"))
+	memory := ParseMemory(r.bytes("proc/meminfo"))
+	h.MemoryTotal, h.MemoryAvailable = memory["MemTotal"], memory["MemAvailable"]
+	h.HugePages = HugePages{memory["HugePages_Total"], memory["Hugepagesize"]}
 	return h
 }
 
@@ -77,6 +134,27 @@ func (r reader) bytes(name string) []byte {
 
 // line returns a file's text without the white space around it.
 func (r reader) line(name string) string { return string(bytes.TrimSpace(r.bytes(name))) }
+
+// files returns the texts of the files in a directory by their names, nil if there
+// are none.
+func (r reader) files(dir string) map[string]string {
+	entries, err := fs.ReadDir(r.root, dir)
+	if err != nil {
+		return nil
+	}
+	var texts map[string]string
+	for _, e := range entries {
+		text, err := fs.ReadFile(r.root, dir+"/"+e.Name())
+		if err != nil {
+			continue // not for this user
+		}
+		if texts == nil {
+			texts = make(map[string]string)
+		}
+		texts[e.Name()] = string(bytes.TrimSpace(text))
+	}
+	return texts
+}
 
 // fields calls f for each line of text of the form "name : value" until it
 // returns false.
@@ -118,23 +196,23 @@ func parseCPU(text []byte) CPU {
 	return c
 }
 
-// parseMemory reads /proc/meminfo (proc_meminfo(5)), whose unit is KiB.
-func parseMemory(text []byte) (total, available uint64) {
+// ParseMemory reads /proc/meminfo or a file like it (proc_meminfo(5)): amounts
+// in bytes, and numbers, by their names.
+func ParseMemory(text []byte) map[string]uint64 {
+	amounts := make(map[string]uint64)
 	fields(text, func(name, value string) bool {
-		n, err := strconv.ParseUint(strings.TrimSuffix(value, " kB"), 10, 54)
+		number, isKiB := strings.CutSuffix(value, " kB")
+		n, err := strconv.ParseUint(number, 10, 54)
 		if err != nil {
 			return true
 		}
-		switch name {
-		case "MemTotal":
-			total = n << 10
-		case "MemAvailable":
-			available = n << 10
-			return false
+		if isKiB {
+			n <<= 10
 		}
+		amounts[name] = n
 		return true
 	})
-	return total, available
+	return amounts
 }
 
 // modules lists KVM's modules, loaded or built in.
@@ -145,12 +223,13 @@ func (r reader) modules() []KVM {
 		return all
 	}
 	for _, dir := range dirs {
-		m := KVM{Module: strings.TrimPrefix(dir, "sys/module/"), Nested: r.line(dir + "/parameters/nested")}
+		m := KVM{Module: strings.TrimPrefix(dir, "sys/module/"), Parameters: r.files(dir + "/parameters")}
+		m.Nested = m.Parameters["nested"]
 		switch m.Module {
 		case "kvm_intel":
-			m.Paging = r.line(dir + "/parameters/ept")
+			m.Paging = m.Parameters["ept"]
 		case "kvm_amd":
-			m.Paging = r.line(dir + "/parameters/npt")
+			m.Paging = m.Parameters["npt"]
 		}
 		all = append(all, m)
 	}
@@ -171,19 +250,25 @@ func chosen(setting string) string {
 // cgroup reads /proc/self/cgroup (cgroups(7)) and the limit of memory.
 func (r reader) cgroup() Cgroup {
 	var c Cgroup
+	var one, two bool
 	for line := range strings.Lines(string(r.bytes("proc/self/cgroup"))) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(parts) != 3 {
 			continue
 		}
 		switch {
-		case parts[0] == "0" && parts[1] == "" && c.Version == 0:
-			c = Cgroup{Version: 2, Path: parts[2], MemoryLimit: r.limit("sys/fs/cgroup" + parts[2] + "/memory.max")}
+		case parts[0] == "0" && parts[1] == "":
+			two = true
+			if !one {
+				c = Cgroup{Version: 2, Path: parts[2], MemoryLimit: r.limit("sys/fs/cgroup" + parts[2] + "/memory.max")}
+			}
 		case slices.Contains(strings.Split(parts[1], ","), "memory"):
-			return Cgroup{Version: 1, Path: parts[2],
+			one = true
+			c = Cgroup{Version: 1, Path: parts[2],
 				MemoryLimit: r.limit("sys/fs/cgroup/memory" + parts[2] + "/memory.limit_in_bytes")}
 		}
 	}
+	c.Hybrid = one && two
 	return c
 }
 
