@@ -162,5 +162,6 @@ func (n *Network) connect(host *net.TCPConn, to netip.AddrPort) {
 		host.SetLinger(0) // a reset: nobody is there
 		return
 	}
+	n.limit(s)
 	s.relay(n.ctx, host)
 }

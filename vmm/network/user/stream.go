@@ -20,9 +20,15 @@ import (
 
 const (
 	// streamLimit bounds the TCP connections. Each takes a descriptor of the
-	// host, two goroutines, and at most bufferMax bytes in each direction.
-	// Over the limit a guest's attempt is not answered, so that it tries again.
+	// host, two goroutines, and in each direction a buffer of the stack's and
+	// while it moves data a chunk. Over the limit a guest's attempt is not
+	// answered, so that it tries again.
 	streamLimit = 1024
+
+	// fewStreams is how many of them may have buffers of bufferMax, and the
+	// others of bufferMany: 752 MiB for all, and 512 MiB of chunks, if neither
+	// the guest nor a program on the host reads anything.
+	fewStreams = 64
 
 	// pendingStreams bounds the connections that are being made, which a guest
 	// asks for with one packet each.
@@ -32,6 +38,7 @@ const (
 	// in flight. It starts with the first and grows, as far as it is of use.
 	bufferDefault = 1 << 20
 	bufferMax     = 4 << 20
+	bufferMany    = 128 << 10 // of those beyond fewStreams
 
 	// chunkSize is how much is moved at once, in bytes: a few of the largest
 	// segments, to spare system calls.
@@ -94,7 +101,17 @@ func (n *Network) accept(r *tcp.ForwarderRequest) {
 	s.Endpoint, terr = r.CreateEndpoint(s.events)
 	r.Complete(false)
 	if terr == nil {
+		n.limit(s)
 		s.relay(n.ctx, host)
+	}
+}
+
+// limit bounds what the stack buffers for s, which has a slot, if there are many
+// others.
+func (n *Network) limit(s stream) {
+	if len(n.slots) > fewStreams {
+		s.SocketOptions().SetSendBufferSize(bufferMany, true)
+		s.SocketOptions().SetReceiveBufferSize(bufferMany, true)
 	}
 }
 

@@ -17,8 +17,11 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 
 	virtionet "microvm/devices/virtio/net"
 )
@@ -288,6 +291,31 @@ func TestHostInReachWhenAsked(t *testing.T) {
 	for _, never := range []string{"127.0.0.1:80", "0.0.0.0:80", "224.0.0.1:80", "255.255.255.255:80", "10.0.2.3:80"} {
 		if host, err := n.reach(netip.MustParseAddrPort(never)); err == nil {
 			t.Errorf("%s is %v", never, host)
+		}
+	}
+}
+
+// Of many connections only so many may buffer much.
+func TestBuffersOfManyStreams(t *testing.T) {
+	n := mustNew(t, Config{})
+	sizes := func() (send, receive int64) {
+		s := stream{events: new(waiter.Queue)}
+		var err tcpip.Error
+		if s.Endpoint, err = n.stack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, s.events); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		n.limit(s)
+		return s.SocketOptions().GetSendBufferSize(), s.SocketOptions().GetReceiveBufferSize()
+	}
+	for open := 1; open <= fewStreams+1; open++ {
+		n.takeSlot()
+		want := int64(bufferDefault)
+		if open > fewStreams {
+			want = bufferMany
+		}
+		if send, receive := sizes(); send != want || receive != want {
+			t.Errorf("connection %d has buffers of %d and %d bytes, want %d", open, send, receive, want)
 		}
 	}
 }

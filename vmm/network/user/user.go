@@ -17,8 +17,8 @@
 // host's own, which need HostAccess, and loopback addresses, which the guest
 // never reaches. There is no IPv6.
 //
-// All that the guest can make large is bounded: see streamLimit, flowLimit and
-// frameLimit.
+// All that the guest can make large is bounded: see streamLimit, fewStreams,
+// flowLimit and frameLimit.
 package user
 
 import (
