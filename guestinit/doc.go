@@ -3,6 +3,8 @@
 //
 //	guestinit/init       process 1, and the commands that ask it to end
 //	guestinit/sh         the shell
+//	guestinit/payload    the program that "vmm compare" runs in guests and elsewhere
+//	guestinit/port       the port by which both tell the monitor how far they are
 //	guestinit/initramfs  builds the archive, on the host
 //	guestinit/modules    which kernel modules need which, on the host
 //	guestinit/kernel     brings Debian's kernels

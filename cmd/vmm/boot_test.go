@@ -397,7 +397,7 @@ func TestOutputsThatAreOneFile(t *testing.T) {
 
 func TestStatsTable(t *testing.T) {
 	got := run(t, program(t, "poweroff", "boot", "--kernel", kernelFile(t), "--stats"))
-	wants(t, "standard error", got.stderr, "first KVM_RUN", "guest mark 7", "KVM_EXIT_IO", "100.0 %", "com1+0x0", "port 0x3f8", "512 MiB of RAM", "entry elf", "read")
+	wants(t, "standard error", got.stderr, "first KVM_RUN", "guest mark 1: init ", "guest mark 7 ", "KVM_EXIT_IO", "100.0 %", "com1+0x0", "port 0x3f8", "512 MiB of RAM", "entry elf", "read")
 	if got.stdout != announcement {
 		t.Errorf("standard output has %q", got.stdout)
 	}

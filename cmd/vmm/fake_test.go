@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"microvm/boot"
+	"microvm/devices/guestport"
 	"microvm/vmm"
 )
 
@@ -137,7 +138,11 @@ func (m *fakeMachine) Stats() vmm.Stats {
 	return vmm.Stats{
 		Exits:    []vmm.ExitCount{{Reason: "KVM_EXIT_IO", Count: 3, Handled: 3 * time.Microsecond}},
 		Accesses: []vmm.Access{{Device: "com1", Space: vmm.SpacePort, Addr: 0x3f8, Write: true, Count: 3, Bytes: 3}},
-		Timeline: []vmm.Event{{Name: vmm.EventFirstRun, At: time.Millisecond}, {Name: vmm.EventMark, Stage: 7, At: time.Second, Exits: 3}},
+		Timeline: []vmm.Event{
+			{Name: vmm.EventFirstRun, At: time.Millisecond},
+			{Name: vmm.EventMark, Stage: guestport.StageInit, At: time.Second, Exits: 2},
+			{Name: vmm.EventMark, Stage: 7, At: time.Second, Exits: 3},
+		},
 		GuestRAM: m.config.Memory, CPUs: m.config.CPUs,
 		Boot: vmm.BootStats{Entry: boot.EntryELF, CacheError: cacheError, Phases: []boot.Phase{{Name: "read", Took: time.Millisecond}}},
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"microvm/cmd/internal/size"
+	"microvm/devices/guestport"
 	"microvm/vmm"
 )
 
@@ -63,9 +64,23 @@ func kvmRows(s vmm.Stats) (rows []string) {
 
 func timelineRows(s vmm.Stats) (rows []string) {
 	for _, e := range s.Timeline {
-		rows = append(rows, fmt.Sprintf("%s\t%v\t%d", eventName(e), e.At.Round(time.Microsecond), e.Exits))
+		name := eventName(e)
+		if stage, known := stageNames[e.Stage]; known {
+			name += ": " + stage
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%v\t%d", name, e.At.Round(time.Microsecond), e.Exits))
 	}
 	return rows
+}
+
+// stageNames are the stages that our own guest marks.
+var stageNames = map[int]string{
+	guestport.StageInit:       "init",
+	guestport.StageReady:      "system up",
+	guestport.StagePayload:    "payload to be started",
+	guestport.StagePayloadEnd: "payload ended",
+	guestport.StageProgram:    "payload's first instructions",
+	guestport.StageProgramEnd: "payload's last instructions",
 }
 
 // eventName is the name of an event, with the stage if it is a guest's mark.

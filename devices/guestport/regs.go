@@ -20,11 +20,14 @@ const ConsoleTerminal = 1 << 0
 // "MVMM0001:00" in /proc/ioports.
 const HID = "MVMM0001"
 
-// The stages that the project's own guest reports. A guest may report any
-// other value for its own purposes.
+// The stages that the project's own guest reports: process 1 the first four, a
+// payload that knows of the port the last two. A guest may report any other value
+// for its own purposes.
 const (
 	StageInit       = 1 // PID 1 runs its first instructions
 	StageReady      = 2 // mounts done and modules loaded: the system is up
 	StagePayload    = 3 // the payload, or the shell, is about to be started
 	StagePayloadEnd = 4 // the payload has ended
+	StageProgram    = 5 // the payload's own first instructions
+	StageProgramEnd = 6 // its own last instructions
 )

@@ -1,8 +1,8 @@
-package main
+package port
 
 import "testing"
 
-func TestFindPort(t *testing.T) {
+func TestFind(t *testing.T) {
 	for _, tt := range []struct {
 		name, ioports string
 		want          uint16
@@ -18,27 +18,34 @@ func TestFindPort(t *testing.T) {
 		{"cut off", "06a0-06a7", 0, false},
 		{"no such port", "1ffff-20006 : MVMM0001:00\n", 0, false},
 	} {
-		got, found := findPort(tt.ioports, "MVMM0001")
+		got, found := find(tt.ioports, "MVMM0001")
 		if got != tt.want || found != tt.found {
-			t.Errorf("%s: findPort = %#x, %v, want %#x, %v", tt.name, got, found, tt.want, tt.found)
+			t.Errorf("%s: find = %#x, %v, want %#x, %v", tt.name, got, found, tt.want, tt.found)
 		}
 	}
 }
 
 func TestPortOfTheCommandLine(t *testing.T) {
-	t.Setenv(portVariable, "0x610")
-	if got := openGuestPort(); got != (guestPort{0x610, true}) {
-		t.Errorf("openGuestPort = %+v, want port 0x610", got)
+	t.Setenv(Variable, "0x610")
+	if got := Open(); got != (Port{0x610, true}) {
+		t.Errorf("Open = %+v, want port 0x610", got)
 	}
 }
 
 // Without a port marks go nowhere, and the console is a terminal of unknown
-// size: init runs on machines of others.
+// size: our guests' programs run on machines of others.
 func TestNoPort(t *testing.T) {
-	var p guestPort
-	p.mark(stageInit)
-	p.report(3)
-	if terminal, columns, rows := p.console(); !terminal || columns != 0 || rows != 0 {
-		t.Errorf("console = %v, %d, %d, want true, 0, 0", terminal, columns, rows)
+	var p Port
+	if p.Found() {
+		t.Error("the zero Port was found")
+	}
+	if err := p.Mark(1); err != nil {
+		t.Error(err)
+	}
+	if err := p.Report(3); err != nil {
+		t.Error(err)
+	}
+	if terminal, columns, rows, err := p.Console(); !terminal || columns != 0 || rows != 0 || err != nil {
+		t.Errorf("Console = %v, %d, %d, %v, want true, 0, 0", terminal, columns, rows, err)
 	}
 }

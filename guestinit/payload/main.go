@@ -1,0 +1,87 @@
+// Command payload is what a comparison runs in every arm: a process, a
+// container, a virtual machine. It says when its first and its last
+// instructions run, and between them does the work that it is asked for and
+// says what came of it, in the lines of package protocol.
+//
+// In a guest it marks both moments at the guest port, where the monitor sees
+// them at once; elsewhere by the clock that it shares with whoever started it.
+//
+// It is built without cgo and without packages fmt and net, for its start.
+package main
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"microvm/devices/guestport"
+	"microvm/guestinit/payload/protocol"
+	"microvm/guestinit/port"
+)
+
+// Exit statuses.
+const (
+	statusFailure = 1
+	statusUsage   = 2
+)
+
+const usage = "usage: payload MODE [ARGUMENT…]\n" +
+	"  start                     nothing\n" +
+	"  hold                      wait for the end of standard input\n"
+
+// errUsage is what a mode returns that does not take these arguments.
+var errUsage = errors.New("usage")
+
+func main() {
+	begun := now()
+	p := port.Open()
+	mark(p, guestport.StageProgram, protocol.Mark{Boundary: protocol.Payload, At: begun})
+	if err := run(os.Args[1:]); err != nil {
+		fail(err)
+	}
+	mark(p, guestport.StageProgramEnd, protocol.Mark{Boundary: protocol.PayloadEnd, At: now()})
+}
+
+// run does what the arguments ask for.
+func run(args []string) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	switch mode, args := args[0], args[1:]; {
+	case mode == "start" && len(args) == 0:
+		return nil
+	case mode == "hold" && len(args) == 0:
+		return hold(os.Stdin)
+	}
+	return errUsage
+}
+
+func fail(err error) {
+	if err == errUsage {
+		_, _ = os.Stderr.WriteString(usage)
+		os.Exit(statusUsage)
+	}
+	_, _ = os.Stderr.WriteString("payload: " + strings.Join(os.Args[1:], " ") + ": " + err.Error() + "\n")
+	os.Exit(statusFailure)
+}
+
+// now returns CLOCK_MONOTONIC in nanoseconds.
+func now() int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // every Linux has it
+	return t.Nano()
+}
+
+// mark says that a boundary has been passed.
+func mark(p port.Port, stage uint8, m protocol.Mark) {
+	if p.Found() && p.Mark(stage) == nil {
+		return
+	}
+	tell(&m)
+}
+
+// tell writes a line, in one piece. Where standard output fails there is nobody
+// to tell, and whoever waits for the line will miss it.
+func tell(line protocol.Line) { _, _ = os.Stdout.Write(line.Append(nil)) }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"microvm/guestinit/payload/protocol"
+)
+
+// program is the payload, built as it runs everywhere.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "payload-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "payload")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(string(out))
+	}
+	return m.Run()
+}
+
+// lines reads all lines that the payload wrote; each must be one of protocol's.
+func lines(t *testing.T, output string) (all []protocol.Line) {
+	t.Helper()
+	for text := range strings.Lines(output) {
+		line, err := protocol.Parse(text)
+		if err != nil || line == nil {
+			t.Fatalf("the payload wrote %q: %v", text, err)
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+// marked cuts the marks off the lines of a run of the payload, which must be
+// the first and the last, with the clock's time between before and after.
+func marked(t *testing.T, output string, before, after int64) []protocol.Line {
+	t.Helper()
+	all := lines(t, output)
+	if len(all) < 2 {
+		t.Fatalf("the payload wrote %q, want two marks", output)
+	}
+	first, ok1 := all[0].(*protocol.Mark)
+	last, ok2 := all[len(all)-1].(*protocol.Mark)
+	if !ok1 || !ok2 || first.Boundary != protocol.Payload || last.Boundary != protocol.PayloadEnd {
+		t.Fatalf("the payload wrote %q, want marks of its begin and end", output)
+	}
+	if !(before <= first.At && first.At <= last.At && last.At <= after) {
+		t.Errorf("marks at %d and %d, want them in order between %d and %d", first.At, last.At, before, after)
+	}
+	return all[1 : len(all)-1]
+}
+
+// runPayload runs it to its end and returns what it said between the marks.
+func runPayload(t *testing.T, args ...string) []protocol.Line {
+	t.Helper()
+	before := now()
+	var stderr strings.Builder
+	cmd := exec.Command(program, args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil || stderr.Len() > 0 {
+		t.Fatalf("payload %q: %v, %s", args, err, stderr.String())
+	}
+	return marked(t, string(out), before, now())
+}
+
+func TestStart(t *testing.T) {
+	if said := runPayload(t, "start"); len(said) > 0 {
+		t.Errorf("start says %v, want nothing but marks", said)
+	}
+}
+
+func TestHoldEndsWithItsInput(t *testing.T) {
+	before := now()
+	cmd := exec.Command(program, "hold")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	r, w := io.Pipe()
+	cmd.Stdout = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	begun := make([]byte, 256)
+	n, err := r.Read(begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Write(begun[:n])
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(&out, r)
+		ended <- err
+	}()
+	if _, err := stdin.Write(make([]byte, 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+		t.Error("hold ended before its input")
+	case <-time.After(50 * time.Millisecond):
+	}
+	stdin.Close()
+	if err := errors.Join(cmd.Wait(), w.Close(), <-ended); err != nil {
+		t.Fatal(err)
+	}
+	if said := marked(t, out.String(), before, now()); len(said) > 0 {
+		t.Errorf("hold says %v, want nothing but marks", said)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{nil, statusUsage, "usage: payload MODE"},
+		{[]string{"none-such"}, statusUsage, "usage: payload MODE"},
+		{[]string{"start", "now"}, statusUsage, "usage: payload MODE"},
+	} {
+		out, err := exec.Command(program, tt.args...).Output()
+		var ended *exec.ExitError
+		if !errors.As(err, &ended) || ended.ExitCode() != tt.status || !strings.Contains(string(ended.Stderr), tt.want) {
+			t.Errorf("payload %q: %v, want status %d and %q", tt.args, err, tt.status, tt.want)
+		}
+		if strings.Contains(string(out), protocol.PayloadEnd) {
+			t.Errorf("payload %q failed, and marks its end", tt.args)
+		}
+	}
+}
