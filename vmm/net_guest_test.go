@@ -272,8 +272,10 @@ func TestWrongNets(t *testing.T) {
 		{vmm.Net{User: &user.Config{}, MAC: mac("01:00:5e:00:00:01")}, "address of a group"},
 		{vmm.Net{User: &user.Config{}, MAC: mac("00:00:00:00:00:00")}, "is no address"},
 		{vmm.Net{User: &user.Config{}, MAC: mac("02:00:00:00:00:00:00:01")}, "8 bytes"},
-		{vmm.Net{User: &user.Config{}, MTU: 67}, "from 68 to 65535"},
-		{vmm.Net{User: &user.Config{}, MTU: 65536}, "from 68 to 65535"},
+		{vmm.Net{Tap: &tap.Config{}, MTU: 67}, "from 68 to 65535"},
+		{vmm.Net{Tap: &tap.Config{}, MTU: 65536}, "from 68 to 65535"},
+		{vmm.Net{User: &user.Config{}, MTU: 575}, "from 576 to 65520"},
+		{vmm.Net{User: &user.Config{}, MTU: 65521}, "from 576 to 65520"},
 		{vmm.Net{Tap: &tap.Config{}, VHost: vmm.VHostOn, PCAP: "frames"}, "vhost=on"},
 	} {
 		checkField(t, vmm.Config{Nets: []vmm.Net{tt.n}}, "net", tt.want)

@@ -56,12 +56,11 @@ func (c *Config) checkNets(wrong func(error)) {
 
 // check passes what is wrong with n to wrong.
 func (n *Net) check(wrong func(error)) {
-	if (n.Tap == nil) == (n.User == nil) {
-		wrong(errors.New("its cable ends at a tap or in a user network"))
-	} else if n.Tap != nil {
-		if err := n.Tap.Check(); err != nil {
-			wrong(err)
-		}
+	if err := n.checkEnd(); err != nil {
+		wrong(err)
+	}
+	if n.User == nil && n.MTU != 0 && (n.MTU < net.MinMTU || n.MTU > net.MaxMTU) {
+		wrong(fmt.Errorf("an mtu of %d; must be from %d to %d", n.MTU, net.MinMTU, net.MaxMTU))
 	}
 	if n.MAC != nil {
 		if err := checkMAC(n.MAC); err != nil {
@@ -71,9 +70,26 @@ func (n *Net) check(wrong func(error)) {
 	if n.PCAP != "" && n.VHost == VHostOn {
 		wrong(errors.New("pcap with vhost=on: the monitor does not see the frames that the kernel carries"))
 	}
-	if n.MTU != 0 && (n.MTU < net.MinMTU || n.MTU > net.MaxMTU) {
-		wrong(fmt.Errorf("an mtu of %d; must be from %d to %d", n.MTU, net.MinMTU, net.MaxMTU))
+}
+
+// checkEnd returns what is wrong with where the cable ends. A user network has
+// narrower limits of the MTU than a network device.
+func (n *Net) checkEnd() error {
+	switch {
+	case (n.Tap == nil) == (n.User == nil):
+		return errors.New("its cable ends at a tap or in a user network")
+	case n.Tap != nil:
+		return n.Tap.Check()
 	}
+	c := n.userConfig()
+	return c.Check()
+}
+
+// userConfig is the configuration of the user network.
+func (n *Net) userConfig() user.Config {
+	c := *n.User
+	c.MTU = n.MTU
+	return c
 }
 
 // macMulticast is the bit of a MAC address's first byte that is set in
@@ -150,9 +166,7 @@ func (n *Net) open(i int) (b net.Backend, name string, err error) {
 // this guest's other interfaces; other guests' may have the same, for none of them
 // is there.
 func (n *Net) openUser(i int) (net.Backend, string, error) {
-	c := *n.User
-	c.MTU = n.MTU
-	b, err := user.New(c)
+	b, err := user.New(n.userConfig())
 	if err != nil {
 		return nil, "", err
 	}

@@ -67,6 +67,14 @@ type Config struct {
 	Forwards   []Forward      // ports of the host that lead to the guest
 }
 
+// Check returns what is wrong with c that can be seen without the host.
+func (c *Config) Check() error {
+	if c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU) {
+		return fmt.Errorf("an mtu of %d; in a user network it must be from %d to %d", c.MTU, minMTU, maxMTU)
+	}
+	return nil
+}
+
 // A Network is the network of one guest, and the backend of its network device.
 type Network struct {
 	config   Config
@@ -91,11 +99,11 @@ type Network struct {
 // New starts the network, with its forwarded ports open. Its errors are the
 // user's: an MTU out of range, a port in use or not permitted.
 func New(c Config) (*Network, error) {
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("network: %w", err)
+	}
 	if c.MTU == 0 {
 		c.MTU = defaultMTU
-	}
-	if c.MTU < minMTU || c.MTU > maxMTU {
-		return nil, fmt.Errorf("network: an MTU of %d: it must be %d to %d", c.MTU, minMTU, maxMTU)
 	}
 	n := &Network{
 		config:   c,
