@@ -119,6 +119,9 @@ func (i *Image) lookup(table []byte, off int64) (extent, error) {
 	}
 	entry, at := i.entry(table, off)
 	if entry&flagCompressed != 0 {
+		if host, _ := i.compressedRange(entry); host < i.clusterSize() { // a write would free the header
+			return e, fmt.Errorf("corrupt: L2 entry %#016x for the cluster at %#x of the disk", entry, off-within)
+		}
 		e.kind, e.entry = compressed, entry
 		return e, nil
 	}

@@ -22,6 +22,11 @@ type refcounts struct {
 	freed []run    // no longer used, by tables that may not be in the file yet
 }
 
+// headerClusters at the file's beginning are never allocated, whatever their
+// count has become since it was checked: the header names files of the host, and
+// must not become the guest's to write.
+const headerClusters = 1
+
 // A run is n clusters of the file from first on, counted in clusters.
 type run struct{ first, n int64 }
 
@@ -31,7 +36,7 @@ func readRefcounts(i *Image) (*refcounts, error) {
 	if err := i.readMetadata("refcount table", b, i.refcountTable); err != nil {
 		return nil, err
 	}
-	r := &refcounts{image: i, table: make([]uint64, len(b)/8)}
+	r := &refcounts{image: i, table: make([]uint64, len(b)/8), next: headerClusters}
 	for n := range r.table {
 		r.table[n] = binary.BigEndian.Uint64(b[n*8:])
 	}
@@ -49,7 +54,7 @@ type use struct {
 func (r *refcounts) checkMetadata() error {
 	i := r.image
 	uses := []use{
-		{"header", run{0, 1}},
+		{"header", run{0, headerClusters}},
 		{"refcount table", run{i.refcountTable >> i.clusterBits, i.refcountLength}},
 		{"L1 table", run{i.l1Table >> i.clusterBits, i.clusters(i.l1Entries * 8)}},
 	}
@@ -334,7 +339,7 @@ func (r *refcounts) freePart(clusters run) error {
 		return err
 	}
 	for _, u := range unused {
-		r.next = min(r.next, u.first)
+		r.next = max(min(r.next, u.first), headerClusters)
 		// A file system without holes keeps the space.
 		_ = i.file.Punch(u.first<<i.clusterBits, u.n<<i.clusterBits)
 	}

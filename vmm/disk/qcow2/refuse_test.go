@@ -142,6 +142,7 @@ func TestReadRefuses(t *testing.T) {
 		{"truncated data", plain, func(b []byte) []byte { return b[:first+3*cluster] }, "truncated"},
 		{"deflate", squeezed, garble, "corrupt: compressed cluster"},
 		{"zstd", zstd, garble, "corrupt: compressed cluster"},
+		{"compressed in the header", squeezed, put64(l2, flagCompressed|3<<9), "corrupt: L2 entry"},
 		{"compressed beyond the file", squeezed, put64(l2, flagCompressed|1<<40), "corrupt: compressed cluster"},
 		{"compressed far beyond", squeezed, put64(l2, flagCompressed|(1<<62-1)), "corrupt: compressed cluster"},
 	} {

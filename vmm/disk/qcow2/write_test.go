@@ -305,6 +305,41 @@ func TestDiscardFrees(t *testing.T) {
 	equal(t, qemuReads(t, image), want)
 }
 
+// TestHeaderStays has an image whose tables say that the header is the disk's:
+// what the guest writes must not come there, nor free it, for a header names
+// files of the host.
+func TestHeaderStays(t *testing.T) {
+	const l2, cluster = 4 << 16, 64 << 10
+	path := patch(t, convert(t, contents(1, 1<<20), "-S", "0"), put64(l2, flagCompressed))
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := openWritable(t, path)
+	_, err = i.WriteAt(make([]byte, cluster), 0)
+	refused(t, err, "corrupt: L2 entry")
+	refused(t, i.Discard(0, cluster), "corrupt: L2 entry")
+	refused(t, i.WriteZeroes(0, cluster), "corrupt: L2 entry")
+
+	// A count that was right at Open may be overwritten later.
+	block, index, err := i.refcounts.block(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setCount(block, index, i.refcountOrder, 0)
+	if clusters, err := i.refcounts.alloc(1); err != nil || clusters.first == 0 {
+		t.Errorf("cluster %d was allocated, %v", clusters.first, err)
+	}
+	closeImage(t, i)
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(after[:cluster], before[:cluster]) {
+		t.Error("the header has changed")
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	const l1, l2, refcounts = 3 << 16, 4 << 16, 2 << 16
 	image := convert(t, contents(1, 1<<20), "-S", "0")
