@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microvm/devices/virtio/block"
+	"microvm/vmm/disk/internal/vector"
 )
 
 // quick implements storage.
@@ -59,10 +60,7 @@ func (f *file) Size() int64 { return f.info.Size }
 
 // ReadVector fills p from off on.
 func (f *file) ReadVector(p [][]byte, off int64) error {
-	op := block.Op{Kind: block.Read, Off: off, Data: p}
-	for _, b := range p {
-		op.Len += int64(len(b))
-	}
+	op := block.Op{Kind: block.Read, Off: off, Len: vector.Len(p), Data: p}
 	return f.transfer(&op, &scratch{})
 }
 

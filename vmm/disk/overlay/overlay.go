@@ -68,11 +68,11 @@ func New(base Base, dir string) (*Overlay, error) {
 	}
 	f, err := unnamed(dir)
 	if err != nil {
-		return nil, fmt.Errorf("overlay in %s: %w", dir, err)
+		return nil, fmt.Errorf("overlay: %w", err)
 	}
 	if err := f.Truncate(size); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("overlay in %s: %w", dir, err)
+		return nil, fmt.Errorf("overlay: %w", err)
 	}
 	blocks := (size + blockSize - 1) >> blockBits
 	return &Overlay{base: base, file: vector.File{File: f}, written: make([]atomic.Uint64, (blocks+63)/64)}, nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -297,8 +298,8 @@ func TestRefuses(t *testing.T) {
 	if _, err := New(huge{}, ""); err == nil {
 		t.Error("a disk of 1 EiB: no error")
 	}
-	if _, err := New(memory(nil), "/nonexistent"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no directory: %v", err)
+	if _, err := New(memory(nil), "/nonexistent"); !errors.Is(err, os.ErrNotExist) || strings.Count(err.Error(), "/nonexistent") != 1 {
+		t.Errorf("no directory, to be named once: %v", err)
 	}
 }
 
