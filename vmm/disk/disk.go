@@ -67,7 +67,7 @@ const (
 var Formats = []string{string(FormatRaw), string(FormatQCOW2)}
 
 // A Cache says what the host's page cache is used for, in the words of other
-// monitors.
+// monitors; "" stands for [CacheWriteback].
 type Cache string
 
 const (
@@ -80,7 +80,8 @@ const (
 // Caches are those that a user may name.
 var Caches = []string{string(CacheWriteback), string(CacheNone), string(CacheWritethrough), string(CacheUnsafe)}
 
-// An EngineKind says what does the operations that may take long.
+// An EngineKind says what does the operations that may take long; "" stands for
+// [EngineAuto].
 type EngineKind string
 
 const (
@@ -169,7 +170,7 @@ func (d *Disk) NewEngine(depth, doorbell int) (block.Engine, error) {
 		return p, nil
 	}
 	e, err := newRingEngine(d.storage.(*file), p, depth, doorbell)
-	if err != nil && d.options.Engine == EngineAuto { // a limit that was not reached before
+	if err != nil && d.options.Engine != EngineRing { // a limit that was not reached before
 		d.ring.Store(false)
 		return p, nil
 	}

@@ -335,3 +335,41 @@ func TestNoAllocation(t *testing.T) {
 		}
 	}
 }
+
+// Where io_uring cannot be had any more, for want of descriptors here, a queue has
+// the pool, unless the user wants nothing but io_uring.
+func TestEngineFallsBack(t *testing.T) {
+	path := newFile(t, make([]byte, size))
+	if err := tryRing(); err != nil {
+		if os.Getenv("MICROVM_NOSKIP") != "" {
+			t.Fatal(err)
+		}
+		t.Skipf("SKIPPED, missing on this host: %v", err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for kind, falls := range map[EngineKind]bool{EngineAuto: true, "": true, EngineRing: false} {
+		d := mustOpen(t, Options{Path: path, ReadOnly: true, Engine: kind})
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1, Max: limit.Max}); err != nil {
+			t.Fatal(err)
+		}
+		e, err := d.NewEngine(1, -1)
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		if (err == nil) != falls {
+			t.Errorf("engine %q: %v", kind, err)
+		}
+		if err != nil {
+			continue
+		}
+		if _, is := e.(*pool); !is || d.ring.Load() {
+			t.Errorf("engine %q: a %T", kind, e)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
