@@ -1,5 +1,6 @@
-// Package measure compares what was measured on one host in one run: medians,
-// their ratio, and how sure one can be of it.
+// Package measure says what samples of one host and one run tell: how large
+// values are, how sure one can be of it, how two samples compare, and whether a
+// sample is one at all or two that were mixed.
 //
 // Times on a shared machine drift and have long tails, so that means and
 // standard deviations say little. A median does not care about the tail, and a
@@ -22,13 +23,16 @@ const resamples = 4000
 //
 // Preconditions: the sample is not empty.
 func Median(sample []float64) float64 {
-	s := slices.Sorted(slices.Values(sample))
-	n := len(s)
-	return (s[(n-1)/2] + s[n/2]) / 2
+	return middle(slices.Sorted(slices.Values(sample)))
+}
+
+func middle(sorted []float64) float64 {
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 // A Ratio is the ratio of the medians of two samples, and the interval in
-// which the true one lies in 95 of 100 such experiments.
+// which the true one lies in 95 of 100 such experiments, but see [Sparse].
 type Ratio struct {
 	Ratio, Low, High float64
 	A, B             float64 // the medians
@@ -41,26 +45,48 @@ type Ratio struct {
 func RatioOf(a, b []float64) Ratio {
 	r := Ratio{A: Median(a), B: Median(b), N: min(len(a), len(b))}
 	r.Ratio = r.A / r.B
-	random := rand.New(rand.NewPCG(1, 2))
-	draws := make([]float64, resamples)
 	drawnA, drawnB := make([]float64, len(a)), make([]float64, len(b))
-	for i := range draws {
-		draws[i] = Median(resample(random, a, drawnA)) / Median(resample(random, b, drawnB))
-	}
-	slices.Sort(draws)
-	r.Low, r.High = draws[resamples*25/1000], draws[resamples*975/1000]
+	r.Low, r.High = bootstrap(func(random *rand.Rand) float64 {
+		return drawMedian(random, a, drawnA) / drawMedian(random, b, drawnB)
+	})
 	return r
 }
 
-// resample fills drawn with values from the sample, with replacement, and
-// returns it.
-func resample(random *rand.Rand, sample, drawn []float64) []float64 {
+// MedianInterval returns the interval in which the true median lies in 95 of 100
+// such experiments, but see [Sparse]. The same sample gives the same interval.
+//
+// Preconditions: the sample is not empty.
+func MedianInterval(sample []float64) (low, high float64) {
+	drawn := make([]float64, len(sample))
+	return bootstrap(func(random *rand.Rand) float64 {
+		return drawMedian(random, sample, drawn)
+	})
+}
+
+// bootstrap returns the middle 95 % of what draw gives.
+func bootstrap(draw func(*rand.Rand) float64) (low, high float64) {
+	random := rand.New(rand.NewPCG(1, 2))
+	draws := make([]float64, resamples)
+	for i := range draws {
+		draws[i] = draw(random)
+	}
+	slices.Sort(draws)
+	return draws[resamples*25/1000], draws[resamples*975/1000]
+}
+
+// drawMedian returns the median of as many values as the sample has, drawn from
+// it with replacement, for which drawn is the room.
+func drawMedian(random *rand.Rand, sample, drawn []float64) float64 {
 	for i := range drawn {
 		drawn[i] = sample[random.IntN(len(sample))]
 	}
-	return drawn
+	slices.Sort(drawn)
+	return middle(drawn)
 }
 
 func (r Ratio) String() string {
+	if Sparse(r.N) {
+		return fmt.Sprintf("%.2f (%d pairs, too few for an interval)", r.Ratio, r.N)
+	}
 	return fmt.Sprintf("%.2f (95 %% interval %.2f to %.2f, %d pairs)", r.Ratio, r.Low, r.High, r.N)
 }
