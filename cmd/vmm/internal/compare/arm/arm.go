@@ -4,6 +4,7 @@ package arm
 
 import (
 	"context"
+	"time"
 
 	"microvm/cmd/vmm/internal/compare"
 )
@@ -57,13 +58,20 @@ type Prepared interface {
 
 // A Command is what is started for an instance.
 type Command struct {
+	ID   string // of the instance; its processes are known by it
 	Argv []string
 	Env  []string // in addition to the parent's
 	Dir  string
 	// Marks says how boundaries inside reach the parent.
 	Marks Marks
-	// Remove takes away what is left of the instance when its process has
-	// ended or was killed; nil if nothing can be.
+	// IDFile is where an engine writes its own name for the instance, by which its
+	// processes are known as well; "" if there is none.
+	IDFile string
+	// Linger is how long its other processes may go on when its process has ended
+	// with success, to put things away.
+	Linger time.Duration
+	// Remove takes away what is left of the instance when its process was
+	// killed or has failed; nil if nothing can be.
 	Remove func(ctx context.Context) error
 }
 
@@ -72,7 +80,7 @@ type Marks int
 
 const (
 	// ClockMarks are lines of the payload's standard output, which begin with
-	// payload.MarkPrefix, and carry the boundary and the time of
+	// protocol.MarkPrefix, and carry the boundary and the time of
 	// CLOCK_MONOTONIC.
 	ClockMarks Marks = iota
 	// EventMarks are the lines of "vmm boot --trace events" on descriptor 3.
