@@ -30,10 +30,11 @@ const (
 
 // The units of results.
 const (
-	Seconds   = "s"
-	Bytes     = "B"
-	PerSecond = "1/s"
-	Count     = "1"
+	Seconds        = "s"
+	Bytes          = "B"
+	PerSecond      = "1/s"
+	BytesPerSecond = "B/s"
+	Count          = "1"
 )
 
 // A Line is a *Mark, a *Result or a *Text.

@@ -45,10 +45,11 @@ type Unit string
 
 // The units.
 const (
-	Seconds   Unit = "s"
-	Bytes     Unit = "B"
-	PerSecond Unit = "1/s" // operations a second
-	Count     Unit = "1"
+	Seconds        Unit = "s"
+	Bytes          Unit = "B"
+	PerSecond      Unit = "1/s" // operations a second
+	BytesPerSecond Unit = "B/s"
+	Count          Unit = "1"
 )
 
 // A Cache is the state of the host's page cache before a start.
