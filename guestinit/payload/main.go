@@ -27,9 +27,20 @@ const (
 	statusUsage   = 2
 )
 
-const usage = "usage: payload MODE [ARGUMENT…]\n" +
-	"  start                     nothing\n" +
-	"  hold                      wait for the end of standard input\n"
+const usage = `usage: payload MODE [ARGUMENT…]
+  start                         nothing
+  hold                          wait for the end of standard input
+  syscalls                      system calls
+  faults                        page faults
+  read FILE                     blocks of a file at random places
+  roundtrip HOST:PORT           messages to a TCP server that sends them back
+  stream HOST:PORT to|from      bytes to a TCP server, or from one
+  cpu                           work in registers
+  memory                        work in memory
+  identity                      which kernel this is, and under which name
+  reach                         what can be seen from here
+  hash DIRECTORY                what is in a tree
+`
 
 // errUsage is what a mode returns that does not take these arguments.
 var errUsage = errors.New("usage")
@@ -49,11 +60,52 @@ func run(args []string) error {
 	if len(args) == 0 {
 		return errUsage
 	}
-	switch mode, args := args[0], args[1:]; {
-	case mode == "start" && len(args) == 0:
+	mode, args := args[0], args[1:]
+	switch len(args) {
+	case 0:
+		return runAlone(mode)
+	case 1:
+		return runWith(mode, args[0])
+	case 2:
+		if mode == protocol.ModeStream {
+			return stream(args[0], args[1])
+		}
+	}
+	return errUsage
+}
+
+// runAlone runs a mode that takes no argument.
+func runAlone(mode string) error {
+	switch mode {
+	case protocol.ModeStart:
 		return nil
-	case mode == "hold" && len(args) == 0:
+	case protocol.ModeHold:
 		return hold(os.Stdin)
+	case protocol.ModeSyscalls:
+		return syscalls()
+	case protocol.ModeFaults:
+		return faults()
+	case protocol.ModeCPU:
+		return cpu()
+	case protocol.ModeMemory:
+		return memory()
+	case protocol.ModeIdentity:
+		return identity()
+	case protocol.ModeReach:
+		return reach()
+	}
+	return errUsage
+}
+
+// runWith runs a mode that takes one argument.
+func runWith(mode, arg string) error {
+	switch mode {
+	case protocol.ModeRead:
+		return read(arg)
+	case protocol.ModeRoundTrip:
+		return roundTrip(arg)
+	case protocol.ModeHash:
+		return hash(arg)
 	}
 	return errUsage
 }

@@ -127,23 +127,44 @@ func TestHoldEndsWithItsInput(t *testing.T) {
 	}
 }
 
+// wantFailure runs the payload and wants it to fail with a status and an error
+// that has these words, with its end unmarked.
+func wantFailure(t *testing.T, status int, want string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(program, args...).Output()
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) {
+		t.Fatalf("payload %q: %v, want status %d", args, err, status)
+	}
+	if ended.ExitCode() != status || !strings.Contains(string(ended.Stderr), want) {
+		t.Errorf("payload %q: %v, %s, want status %d and %q", args, err, ended.Stderr, status, want)
+	}
+	if strings.Contains(string(out), protocol.PayloadEnd) {
+		t.Errorf("payload %q failed, and marks its end", args)
+	}
+}
+
 func TestMistakes(t *testing.T) {
-	for _, tt := range []struct {
-		args   []string
-		status int
-		want   string
-	}{
-		{nil, statusUsage, "usage: payload MODE"},
-		{[]string{"none-such"}, statusUsage, "usage: payload MODE"},
-		{[]string{"start", "now"}, statusUsage, "usage: payload MODE"},
+	for _, args := range [][]string{
+		nil, {"none-such"}, {"none-such", "x"}, {"none-such", "x", "y"}, {"start", "now"}, {"hash"},
+		{"stream", "127.0.0.1:1", "sideways"}, {"stream", "127.0.0.1:1", "to", "from"},
 	} {
-		out, err := exec.Command(program, tt.args...).Output()
-		var ended *exec.ExitError
-		if !errors.As(err, &ended) || ended.ExitCode() != tt.status || !strings.Contains(string(ended.Stderr), tt.want) {
-			t.Errorf("payload %q: %v, want status %d and %q", tt.args, err, tt.status, tt.want)
-		}
-		if strings.Contains(string(out), protocol.PayloadEnd) {
-			t.Errorf("payload %q failed, and marks its end", tt.args)
-		}
+		wantFailure(t, statusUsage, "usage: payload MODE", args...)
+	}
+	empty := tree(t, map[string]string{"empty": ""}) + "/empty"
+	for _, tt := range []struct {
+		want string
+		args []string
+	}{
+		{"no such file", []string{protocol.ModeRead, "/no/such/file"}},
+		{"want a block of 4096 at least", []string{protocol.ModeRead, empty}},
+		{"no such file", []string{protocol.ModeHash, "/no/such/directory"}},
+		{"connection refused", []string{protocol.ModeRoundTrip, "127.0.0.1:1"}},
+		{"want an IPv4 address and a port", []string{protocol.ModeRoundTrip, "localhost"}},
+		{"want an IPv4 address and a port", []string{protocol.ModeRoundTrip, "::1:80"}},
+		{"want an IPv4 address and a port", []string{protocol.ModeRoundTrip, "127.0.0.256:80"}},
+		{"want an IPv4 address and a port", []string{protocol.ModeStream, "127.0.0.1:65536", protocol.StreamTo}},
+	} {
+		wantFailure(t, statusFailure, tt.want, tt.args...)
 	}
 }

@@ -79,5 +79,6 @@ const (
 // MessageSize is the size of a RoundTrip's message in bytes.
 const MessageSize = 64
 
-// MaxFiles is where the count of Files stops: a host has millions.
-const MaxFiles = 1_000_000
+// MaxFiles is where the count of Files stops: a host has millions, and counting
+// them takes longer than anything that is to be learned from it.
+const MaxFiles = 20_000
