@@ -12,6 +12,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,12 +28,13 @@ const (
 	statusUsage   = 2
 )
 
-const usage = `usage: payload MODE [ARGUMENT…]
+const usage = `usage: payload MODE [ARGUMENT…] [, MODE [ARGUMENT…]]…
   start                         nothing
   hold                          wait for the end of standard input
   syscalls                      system calls
   faults                        page faults
   read FILE                     blocks of a file at random places
+  address ADDRESS/BITS          give the network interface an address
   roundtrip HOST:PORT           messages to a TCP server that sends them back
   stream HOST:PORT to|from      bytes to a TCP server, or from one
   cpu                           work in registers
@@ -49,13 +51,27 @@ func main() {
 	begun := now()
 	p := port.Open()
 	mark(p, guestport.StageProgram, protocol.Mark{Boundary: protocol.Payload, At: begun})
-	if err := run(os.Args[1:]); err != nil {
+	if err := runAll(os.Args[1:]); err != nil {
 		fail(err)
 	}
 	mark(p, guestport.StageProgramEnd, protocol.Mark{Boundary: protocol.PayloadEnd, At: now()})
 }
 
-// run does what the arguments ask for.
+// runAll runs one mode after the other, up to the first that fails.
+func runAll(args []string) error {
+	for {
+		end := slices.Index(args, protocol.Then)
+		if end < 0 {
+			return run(args)
+		}
+		if err := run(args[:end]); err != nil {
+			return err
+		}
+		args = args[end+1:]
+	}
+}
+
+// run runs one mode.
 func run(args []string) error {
 	if len(args) == 0 {
 		return errUsage
@@ -102,6 +118,8 @@ func runWith(mode, arg string) error {
 	switch mode {
 	case protocol.ModeRead:
 		return read(arg)
+	case protocol.ModeAddress:
+		return address(arg)
 	case protocol.ModeRoundTrip:
 		return roundTrip(arg)
 	case protocol.ModeHash:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -166,5 +167,23 @@ func TestMistakes(t *testing.T) {
 		{"want an IPv4 address and a port", []string{protocol.ModeStream, "127.0.0.1:65536", protocol.StreamTo}},
 	} {
 		wantFailure(t, statusFailure, tt.want, tt.args...)
+	}
+}
+
+// Each mode says what it says alone, in the order asked for, and none after one that fails.
+func TestOneModeAfterAnother(t *testing.T) {
+	metrics := func(said []protocol.Line) (all []string) {
+		for _, line := range said {
+			all = append(all, line.(*protocol.Result).Metric)
+		}
+		return all
+	}
+	said := runPayload(t, protocol.ModeSyscalls, protocol.Then, protocol.ModeCPU, protocol.Then, protocol.ModeSyscalls)
+	if got, want := metrics(said), []string{protocol.SystemCall, protocol.CPU, protocol.SystemCall}; !slices.Equal(got, want) {
+		t.Errorf("the payload said %q, want %q", got, want)
+	}
+	out, err := exec.Command(program, protocol.ModeSyscalls, protocol.Then, protocol.ModeRead, "/none", protocol.Then, protocol.ModeCPU).Output()
+	if err == nil || !strings.Contains(string(out), protocol.SystemCall) || strings.Contains(string(out), protocol.CPU) {
+		t.Errorf("the payload said %q, %v, want it to end with the mode that fails", out, err)
 	}
 }

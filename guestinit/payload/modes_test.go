@@ -153,7 +153,7 @@ func TestStreamTo(t *testing.T) {
 		return err
 	})
 	s := runMode(t, protocol.ModeStream, address, protocol.StreamTo)
-	s.has(t, protocol.Stream, protocol.BytesPerSecond, 1e6, float64(bytes)/(2*measured).Seconds())
+	s.has(t, protocol.StreamedTo, protocol.BytesPerSecond, 1e6, float64(bytes)/(2*measured).Seconds())
 }
 
 func TestStreamFrom(t *testing.T) {
@@ -165,7 +165,7 @@ func TestStreamFrom(t *testing.T) {
 			}
 		}
 	})
-	runMode(t, protocol.ModeStream, address, protocol.StreamFrom).has(t, protocol.Stream, protocol.BytesPerSecond, 1e6, 1e12)
+	runMode(t, protocol.ModeStream, address, protocol.StreamFrom).has(t, protocol.StreamedFrom, protocol.BytesPerSecond, 1e6, 1e12)
 }
 
 // A peer that closes too early makes no result.

@@ -38,22 +38,29 @@ func dial(address string) (*os.File, error) {
 
 // parseAddress reads an IPv4 address and a port.
 func parseAddress(address string) (*unix.SockaddrInet4, error) {
-	wrong := errors.New(strconv.Quote(address) + ": want an IPv4 address and a port, such as 10.0.2.2:8000")
 	host, port, _ := strings.Cut(address, ":")
-	n, err := strconv.ParseUint(port, 10, 16)
-	octets := strings.Split(host, ".")
-	if err != nil || len(octets) != 4 {
-		return nil, wrong
+	octets, err := parseHost(host)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || portErr != nil {
+		return nil, errors.New(strconv.Quote(address) + ": want an IPv4 address and a port, such as 10.0.2.2:8000")
 	}
-	peer := &unix.SockaddrInet4{Port: int(n)}
-	for i, text := range octets {
-		octet, err := strconv.ParseUint(text, 10, 8)
+	return &unix.SockaddrInet4{Port: int(n), Addr: [4]byte(octets)}, nil
+}
+
+// parseHost reads an IPv4 address: 4 bytes.
+func parseHost(text string) ([]byte, error) {
+	octets := make([]byte, 0, 4)
+	for part := range strings.SplitSeq(text, ".") {
+		octet, err := strconv.ParseUint(part, 10, 8)
 		if err != nil {
-			return nil, wrong
+			return nil, err
 		}
-		peer.Addr[i] = byte(octet)
+		octets = append(octets, byte(octet))
 	}
-	return peer, nil
+	if len(octets) != 4 {
+		return nil, errors.New("not four numbers")
+	}
+	return octets, nil
 }
 
 // roundTrip sends a message and waits for its echo.
@@ -78,11 +85,11 @@ const streamSize = 128 << 10
 
 // stream moves bytes to the peer or from it.
 func stream(address, direction string) error {
-	move := streamTo
+	move, metric := streamTo, protocol.StreamedTo
 	switch direction {
 	case protocol.StreamTo:
 	case protocol.StreamFrom:
-		move = streamFrom
+		move, metric = streamFrom, protocol.StreamedFrom
 	default:
 		return errUsage
 	}
@@ -96,7 +103,7 @@ func stream(address, direction string) error {
 	if err != nil {
 		return err
 	}
-	perSecond(protocol.Stream, protocol.BytesPerSecond, n, time.Since(begun))
+	perSecond(metric, protocol.BytesPerSecond, n, time.Since(begun))
 	return nil
 }
 

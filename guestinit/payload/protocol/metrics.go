@@ -23,6 +23,10 @@ const (
 	Read     = "read"      // 1/s
 	ReadFrom = "read-from" // text: "device", or "page-cache" where the file system reads no other way
 
+	// ModeAddress, with ADDRESS/BITS, gives the only network interface an IPv4
+	// address.
+	ModeAddress = "address"
+
 	// ModeRoundTrip, with HOST:PORT, sends a message of MessageSize bytes and
 	// waits for as many. The peer sends back what it gets.
 	ModeRoundTrip = "roundtrip"
@@ -31,10 +35,11 @@ const (
 	// ModeStream, with HOST:PORT and a direction, moves bytes over one
 	// connection. With StreamTo the peer reads to the end and closes, which stops
 	// the clock; with StreamFrom it writes until the connection is closed.
-	ModeStream = "stream"
-	StreamTo   = "to"
-	StreamFrom = "from"
-	Stream     = "stream" // B/s
+	ModeStream   = "stream"
+	StreamTo     = "to"
+	StreamFrom   = "from"
+	StreamedTo   = "stream-to"   // B/s
+	StreamedFrom = "stream-from" // B/s
 
 	// ModeCPU computes in registers.
 	ModeCPU = "cpu"
@@ -75,6 +80,10 @@ const (
 	HashSize = "hash-bytes" // B: of all files in it
 	HashFile = "hash-files" // 1
 )
+
+// Then is the argument between a mode with its arguments and the next mode, so
+// that one start of the payload is enough for many.
+const Then = ","
 
 // MessageSize is the size of a RoundTrip's message in bytes.
 const MessageSize = 64
