@@ -28,7 +28,7 @@ const (
 	statusUsage   = 2
 )
 
-const usage = `usage: payload MODE [ARGUMENT…] [, MODE [ARGUMENT…]]…
+const usage = `usage: payload MODE [ARGUMENT…] [, MODE [ARGUMENT…]]… | exec PATH [ARGUMENT…]
   start                         nothing
   hold                          wait for the end of standard input
   syscalls                      system calls
@@ -42,6 +42,8 @@ const usage = `usage: payload MODE [ARGUMENT…] [, MODE [ARGUMENT…]]…
   identity                      which kernel this is, and under which name
   reach                         what can be seen from here
   hash DIRECTORY                what is in a tree
+  kernel-memory                 how much memory the kernel has and uses
+  exec PATH [ARGUMENT…]         a command
 `
 
 // errUsage is what a mode returns that does not take these arguments.
@@ -59,6 +61,9 @@ func main() {
 
 // runAll runs one mode after the other, up to the first that fails.
 func runAll(args []string) error {
+	if len(args) > 0 && args[0] == protocol.ModeExec {
+		return execute(args[1:]) // whose arguments are its own affair
+	}
 	for {
 		end := slices.Index(args, protocol.Then)
 		if end < 0 {
@@ -109,6 +114,8 @@ func runAlone(mode string) error {
 		return identity()
 	case protocol.ModeReach:
 		return reach()
+	case protocol.ModeKernelMemory:
+		return kernelMemory()
 	}
 	return errUsage
 }

@@ -147,7 +147,7 @@ func wantFailure(t *testing.T, status int, want string, args ...string) {
 
 func TestMistakes(t *testing.T) {
 	for _, args := range [][]string{
-		nil, {"none-such"}, {"none-such", "x"}, {"none-such", "x", "y"}, {"start", "now"}, {"hash"},
+		nil, {"none-such"}, {"none-such", "x"}, {"none-such", "x", "y"}, {"start", "now"}, {"hash"}, {"exec"},
 		{"stream", "127.0.0.1:1", "sideways"}, {"stream", "127.0.0.1:1", "to", "from"},
 	} {
 		wantFailure(t, statusUsage, "usage: payload MODE", args...)
@@ -160,6 +160,8 @@ func TestMistakes(t *testing.T) {
 		{"no such file", []string{protocol.ModeRead, "/no/such/file"}},
 		{"want a block of 4096 at least", []string{protocol.ModeRead, empty}},
 		{"no such file", []string{protocol.ModeHash, "/no/such/directory"}},
+		{"no such file", []string{protocol.ModeExec, "/no/such/program"}},
+		{"exit status 3", []string{protocol.ModeExec, "/bin/sh", "-c", "exit 3"}},
 		{"connection refused", []string{protocol.ModeRoundTrip, "127.0.0.1:1"}},
 		{"want an IPv4 address and a port", []string{protocol.ModeRoundTrip, "localhost"}},
 		{"want an IPv4 address and a port", []string{protocol.ModeRoundTrip, "::1:80"}},
@@ -185,5 +187,15 @@ func TestOneModeAfterAnother(t *testing.T) {
 	out, err := exec.Command(program, protocol.ModeSyscalls, protocol.Then, protocol.ModeRead, "/none", protocol.Then, protocol.ModeCPU).Output()
 	if err == nil || !strings.Contains(string(out), protocol.SystemCall) || strings.Contains(string(out), protocol.CPU) {
 		t.Errorf("the payload said %q, %v, want it to end with the mode that fails", out, err)
+	}
+}
+
+// A command of the user's has all arguments after its own, and what it prints is
+// between the marks.
+func TestExec(t *testing.T) {
+	out, err := exec.Command(program, protocol.ModeExec, "/bin/echo", protocol.Then, "TEXT", protocol.ModeStart).Output()
+	all := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err != nil || len(all) != 3 || all[1] != ", TEXT start" || !strings.HasPrefix(all[0], "MARK payload ") || !strings.HasPrefix(all[2], "MARK payload-end ") {
+		t.Errorf("the payload said %q, %v", out, err)
 	}
 }

@@ -280,3 +280,9 @@ func TestChain(t *testing.T) {
 		t.Errorf("the chain has %d links, want 100", len(seen))
 	}
 }
+
+func TestKernelMemory(t *testing.T) {
+	s := runMode(t, protocol.ModeKernelMemory)
+	s.has(t, protocol.KernelMemory, protocol.Bytes, 1<<20, 1<<50)
+	s.has(t, protocol.KernelMemoryUsed, protocol.Bytes, 1<<18, s.values[protocol.KernelMemory].Value)
+}

@@ -79,6 +79,16 @@ const (
 	Tree     = "tree"       // text: SHA-256 of names, kinds and contents
 	HashSize = "hash-bytes" // B: of all files in it
 	HashFile = "hash-files" // 1
+
+	// ModeKernelMemory says what the kernel that the payload runs on says of its
+	// memory (proc_meminfo(5)).
+	ModeKernelMemory = "kernel-memory"
+	KernelMemory     = "kernel-memory"      // B: MemTotal
+	KernelMemoryUsed = "kernel-memory-used" // B: MemTotal without MemAvailable
+
+	// ModeExec runs a command to its end: its path and arguments follow, to the end
+	// of the payload's.
+	ModeExec = "exec"
 )
 
 // Then is the argument between a mode with its arguments and the next mode, so
