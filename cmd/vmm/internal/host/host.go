@@ -66,7 +66,7 @@ func (h *Host) Reality() Reality {
 func (h *Host) Digest() string {
 	steady := *h
 	steady.MemoryAvailable = 0
-	steady.Cgroup.Path = ""
+	steady.Cgroup.Path, steady.Cgroup.MemoryUsed, steady.Cgroup.PIDs = "", 0, 0
 	text, err := json.Marshal(steady)
 	if err != nil {
 		panic(err) // strings and numbers only
@@ -94,13 +94,17 @@ type KVM struct {
 	Parameters map[string]string `json:"parameters,omitempty"` // those that this user may read
 }
 
-// A Cgroup is the control group of this process, and its limit of memory in
-// bytes, 0 if it has none.
+// A Cgroup is the control group of this process, its limits and what it has of
+// them.
 type Cgroup struct {
 	Version     int    `json:"version"` // 1, 2 or 0 for none
 	Hybrid      bool   `json:"hybrid"`  // version 2 is mounted beside version 1
 	Path        string `json:"path"`
-	MemoryLimit uint64 `json:"memory_limit"`
+	MemoryLimit uint64 `json:"memory_limit"` // bytes, 0 if there is none
+	// MemoryUsed is without page cache that has not been used lately, in bytes.
+	MemoryUsed uint64 `json:"memory_used"`
+	PIDLimit   uint64 `json:"pid_limit"` // processes and threads, 0 if there is no limit
+	PIDs       uint64 `json:"pids"`      // that there are
 }
 
 // Read reads the host that root is the root directory of.
@@ -256,20 +260,43 @@ func (r reader) cgroup() Cgroup {
 		if len(parts) != 3 {
 			continue
 		}
+		path, controllers := parts[2], strings.Split(parts[1], ",")
 		switch {
 		case parts[0] == "0" && parts[1] == "":
 			two = true
 			if !one {
-				c = Cgroup{Version: 2, Path: parts[2], MemoryLimit: r.limit("sys/fs/cgroup" + parts[2] + "/memory.max")}
+				dir := "sys/fs/cgroup" + path
+				c.Version, c.Path = 2, path
+				c.setMemory(r, dir+"/memory.max", dir+"/memory.current", dir+"/memory.stat")
+				c.setPIDs(r, dir)
 			}
-		case slices.Contains(strings.Split(parts[1], ","), "memory"):
+		case slices.Contains(controllers, "memory"):
 			one = true
-			c = Cgroup{Version: 1, Path: parts[2],
-				MemoryLimit: r.limit("sys/fs/cgroup/memory" + parts[2] + "/memory.limit_in_bytes")}
+			dir := "sys/fs/cgroup/memory" + path
+			c.Version, c.Path = 1, path
+			c.setMemory(r, dir+"/memory.limit_in_bytes", dir+"/memory.usage_in_bytes", dir+"/memory.stat")
+		case slices.Contains(controllers, "pids"):
+			c.setPIDs(r, "sys/fs/cgroup/pids"+path)
 		}
 	}
 	c.Hybrid = one && two
 	return c
+}
+
+// setMemory reads a group's limit and use of memory.
+func (c *Cgroup) setMemory(r reader, limit, used, stat string) {
+	c.MemoryLimit, c.MemoryUsed = r.limit(limit), r.limit(used)
+	for line := range strings.Lines(string(r.bytes(clean(stat)))) {
+		if text, ok := strings.CutPrefix(line, "inactive_file "); ok {
+			if idle, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64); err == nil {
+				c.MemoryUsed -= min(c.MemoryUsed, idle)
+			}
+		}
+	}
+}
+
+func (c *Cgroup) setPIDs(r reader, dir string) {
+	c.PIDLimit, c.PIDs = r.limit(dir+"/pids.max"), r.limit(dir+"/pids.current")
 }
 
 // noLimit is about what version 1 has where there is no limit: the largest
@@ -277,9 +304,12 @@ func (r reader) cgroup() Cgroup {
 const noLimit = 1 << 62
 
 func (r reader) limit(name string) uint64 {
-	n, err := strconv.ParseUint(r.line(strings.ReplaceAll(name, "//", "/")), 10, 64)
+	n, err := strconv.ParseUint(r.line(clean(name)), 10, 64)
 	if err != nil || n >= noLimit {
 		return 0
 	}
 	return n
 }
+
+// clean makes a name of the file system of one with the path of a root group in it.
+func clean(name string) string { return strings.ReplaceAll(name, "//", "/") }
