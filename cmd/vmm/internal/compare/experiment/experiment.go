@@ -23,13 +23,14 @@ type Experiment struct {
 }
 
 // All are the experiments in the order in which they run.
-var All []*Experiment
+var All = []*Experiment{Start, Memory, Density}
 
 // A Session is what an experiment works with.
 type Session struct {
 	Arms   []PreparedArm
 	Env    *arm.Env
 	Root   string // the root directory that every arm was given
+	Dir    string // for files of the experiment's, which are removed at the end of the run
 	Effort Effort
 	// Start is the payload that marks its begin and end and does nothing that
 	// takes long between: ours, or the user's command.
@@ -47,8 +48,6 @@ type Session struct {
 	Recorded func() []compare.Sample
 	// Progress says how far the experiment is, of total steps.
 	Progress func(step, total int)
-
-	instances int // started
 }
 
 // A PreparedArm is an arm that is usable here, ready to start.
@@ -69,7 +68,7 @@ type Effort struct {
 // The efforts.
 var (
 	// Quick is for a first look, on an emulated host too.
-	Quick = Effort{"quick", 5, 0.1, 4, time.Minute}
+	Quick = Effort{"quick", 7, 0.1, 4, time.Minute}
 	// Normal is for a host of one's own.
 	Normal = Effort{"normal", 30, 0.05, 16, time.Minute}
 	// Full is for figures to publish.

@@ -46,6 +46,9 @@ type Run struct {
 	// Payload is what instances are started with, a path in the root directory
 	// and arguments.
 	Payload []string `json:"payload"`
+	Memory  uint64   `json:"memory"` // of each guest in bytes
+	// Completed are the experiments that are done.
+	Completed []string `json:"completed"`
 
 	Host *host.Host `json:"host"`
 	// Digest is the host's: [host.Host.Digest]. Samples bear it.
@@ -62,7 +65,8 @@ type Arm struct {
 	Install string             `json:"install"`
 	Passes  []compare.Boundary `json:"passes"`
 	Version string             `json:"version,omitempty"`
-	// Problem is why it was left out, "" if it was not.
+	// Problem is why it was left out, "" if it was not. With a version, the arm
+	// is there but failed.
 	Problem string `json:"problem,omitempty"`
 }
 

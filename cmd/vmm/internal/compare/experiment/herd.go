@@ -1,0 +1,64 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/compare/arm"
+	"microvm/guestinit/payload/protocol"
+)
+
+// A herd is a number of instances of an arm that run at the same time, each with
+// a payload that has said what its kernel's memory is, and waits.
+type herd struct {
+	*Session
+	arm PreparedArm
+	all []*arm.Instance
+}
+
+// add starts one more and returns how long its payload took to start. One that
+// does not start is none of the herd.
+func (h *herd) add(ctx context.Context) (time.Duration, error) {
+	i, err := h.Launch(ctx, h.arm, []string{program, protocol.ModeKernelMemory, protocol.Then, protocol.ModeHold})
+	if err != nil {
+		return 0, err
+	}
+	patient, cancel := h.patience(ctx)
+	defer cancel()
+	took, err := i.Await(patient, compare.Payload)
+	if err != nil {
+		return 0, errors.Join(err, i.Kill())
+	}
+	h.all = append(h.all, i)
+	return took, nil
+}
+
+// processes are those of all instances.
+func (h *herd) processes() []int {
+	var all []int
+	for _, i := range h.all {
+		all = append(all, i.Processes()...)
+	}
+	return all
+}
+
+// dismiss ends all instances, each by the end of its input, and those that do not
+// end by force.
+func (h *herd) dismiss(ctx context.Context) error {
+	ctx, cancel := h.patience(ctx)
+	defer cancel()
+	var errs []error
+	for _, i := range h.all {
+		errs = append(errs, i.Stdin().Close())
+	}
+	for n, i := range h.all {
+		if _, err := i.Wait(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("instance %d: %w", n+1, err))
+		}
+	}
+	h.all = nil
+	return errors.Join(errs...)
+}
