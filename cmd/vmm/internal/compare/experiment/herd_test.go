@@ -1,0 +1,127 @@
+package experiment
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"microvm/cmd/vmm/internal/compare/arm"
+)
+
+func TestPowers(t *testing.T) {
+	for most, want := range map[int][]int{1: {1}, 2: {1, 2}, 5: {1, 2, 4, 5}, 8: {1, 2, 4, 8}} {
+		if got := powers(most); !slices.Equal(got, want) {
+			t.Errorf("powers(%d) = %v, want %v", most, got, want)
+		}
+	}
+}
+
+// value is the only value of an arm's metric with n instances.
+func (n *notebook) value(t *testing.T, arm, metric string, instances int) float64 {
+	t.Helper()
+	var values []float64
+	for _, s := range n.of(arm, metric) {
+		if s.Instances == instances && s.Failed == "" {
+			values = append(values, s.Value)
+		}
+	}
+	if len(values) != 1 {
+		t.Fatalf("%s %s of %d instances: %v, want one value", arm, metric, instances, values)
+	}
+	return values[0]
+}
+
+// TestMemory: the sums are of all processes of all instances, in the order that
+// their definitions give them.
+func TestMemory(t *testing.T) {
+	var n notebook
+	s := n.session(t, brief(1, 3), fake{name: "a", script: hold}, fake{name: "failing", script: "exit 3"},
+		fake{name: "guest", script: hold, kind: arm.VM},
+		fake{name: "telling", script: begin + "echo RESULT kernel-memory B 100; echo RESULT kernel-memory-used B 30; cat; " + end, kind: arm.VM})
+	if err := Memory.Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	for _, count := range []int{1, 2, 3} {
+		at := func(metric string) float64 { return n.value(t, "a", metric, count) }
+		if !(0 < at(MemoryUSS) && at(MemoryUSS) <= at(MemoryPSS) && at(MemoryPSS) <= at(MemoryRSS) && at(MemoryRSS) <= at(MemoryVSS)) {
+			t.Errorf("%d instances: USS %g, PSS %g, RSS %g, VSS %g", count, at(MemoryUSS), at(MemoryPSS), at(MemoryRSS), at(MemoryVSS))
+		}
+		if got := n.value(t, "telling", MemoryGuestUsed, count); got != float64(30*count) {
+			t.Errorf("%d guests that use 30 bytes each use %g", count, got)
+		}
+	}
+	// A shell and its cat, three times.
+	if one, three := n.value(t, "a", MemoryVSS, 1), n.value(t, "a", MemoryVSS, 3); three < 2.9*one || three > 3.1*one {
+		t.Errorf("one instance has %g bytes of addresses, three have %g", one, three)
+	}
+	for arm, want := range map[string]string{"failing": "exit status 3", "guest": "has not said"} {
+		samples := n.of(arm, MemoryPSS)
+		if len(samples) != 1 || !strings.Contains(samples[0].Failed, want) {
+			t.Errorf("%s: %+v, want one that says %q", arm, samples, want)
+		}
+	}
+	noneLeft(t)
+}
+
+// noneLeft fails the test if a process of a fake is left.
+func noneLeft(t *testing.T) {
+	t.Helper()
+	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range environments {
+		text, err := os.ReadFile(name)
+		if err == nil && strings.Contains(string(text), fmt.Sprintf("vmmcompare%d-", os.Getpid())) {
+			t.Errorf("a process is left: %s", name)
+		}
+	}
+}
+
+func TestDensity(t *testing.T) {
+	var n notebook
+	s := n.session(t, brief(1, 5),
+		fake{name: "a", script: hold},
+		fake{name: "failing", script: "exit 3"},
+		fake{name: "full", script: "cd " + t.TempDir() + "; test $(ls | wc -l) -lt 2 || { echo no room; exit 4; }; : > $$; " + hold},
+		fake{name: "stubborn", script: begin + hang})
+	if err := Density.Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	for count := 1; count <= 5; count++ {
+		if got := time.Duration(n.value(t, "a", DensityTime, count) * 1e9); got <= 0 || got > time.Second {
+			t.Errorf("instance %d starts in %v", count, got)
+		}
+	}
+	if stop := n.of("a", DensityStop); len(stop) != 1 || stop[0].Value != 5 || !strings.Contains(stop[0].Text, "limit of 5 instances") {
+		t.Errorf("it stopped with %+v", stop)
+	}
+	if stop := n.of("failing", DensityStop); len(stop) != 1 || !strings.Contains(stop[0].Failed, "exit status 3") {
+		t.Errorf("an arm that fails stopped with %+v", stop)
+	}
+	if stop := n.of("full", DensityStop); len(stop) != 1 || stop[0].Value != 2 || !strings.Contains(stop[0].Text, "no room") {
+		t.Errorf("an arm of which there are two at most stopped with %+v", stop)
+	}
+	if stop := n.of("stubborn", DensityStop); len(stop) != 1 || !strings.Contains(stop[0].Failed, "has not ended") {
+		t.Errorf("an arm that does not end with its input stopped with %+v", stop)
+	}
+	noneLeft(t)
+}
+
+// TestDensityHostFull: the host is not filled, however many are asked for.
+func TestDensityHostFull(t *testing.T) {
+	var n notebook
+	s := n.session(t, brief(1, 1_000_000_000), fake{name: "a", script: hold})
+	s.Env.Memory = 1 << 60
+	if err := Density.Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	stop := n.of("a", DensityStop)
+	if len(stop) != 1 || stop[0].Value != 0 || !strings.Contains(stop[0].Text, "the host's memory") {
+		t.Errorf("it stopped with %+v", stop)
+	}
+}

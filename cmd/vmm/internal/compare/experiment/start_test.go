@@ -1,0 +1,192 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/measure"
+)
+
+// times are the values of an arm's times to a boundary.
+func (n *notebook) times(arm string, to compare.Boundary) []float64 {
+	var values []float64
+	for _, s := range n.of(arm, StartTime) {
+		if s.To == to && s.Failed == "" {
+			values = append(values, s.Value)
+		}
+	}
+	return values
+}
+
+// TestStart: what takes longer is measured as longer, by as much, between the
+// boundaries where it is; and the instrument alone takes little.
+func TestStart(t *testing.T) {
+	var n notebook
+	const rounds = 5
+	s := n.session(t, brief(rounds, 1),
+		fake{name: "fast", script: begin + end},
+		fake{name: "late", script: "sleep 0.1; " + begin + end},
+		fake{name: "lasting", script: begin + "sleep 0.1; " + end})
+	if err := Start.Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	median := func(arm string, to compare.Boundary) time.Duration {
+		values := n.times(arm, to)
+		// An end has the state of the page cache twice where files are on a disk.
+		if len(values) != rounds && len(values) != 2*rounds {
+			t.Fatalf("%s has %d times to %s in %d rounds", arm, len(values), to, rounds)
+		}
+		return time.Duration(measure.Median(values) * float64(time.Second))
+	}
+	fast := median("fast", compare.Payload)
+	if null := median(NullArm, compare.Exit); null <= 0 || null > 50*time.Millisecond {
+		t.Errorf("the instrument alone takes %v", null)
+	}
+	for _, tt := range []struct {
+		arm     string
+		to      compare.Boundary
+		delayed bool
+	}{
+		{"late", compare.Payload, true}, {"late", compare.Exit, true},
+		{"lasting", compare.Payload, false}, {"lasting", compare.PayloadEnd, true}, {"lasting", compare.Exit, true},
+	} {
+		extra := median(tt.arm, tt.to) - fast
+		if delayed := extra > 90*time.Millisecond; delayed != tt.delayed || extra > 200*time.Millisecond {
+			t.Errorf("%s to %s takes %v longer than fast to its payload", tt.arm, tt.to, extra)
+		}
+	}
+}
+
+// TestStartOrder: each round has another order, and each run with the same seed
+// the same orders.
+func TestStartOrder(t *testing.T) {
+	var n notebook
+	arms := []fake{{name: "a"}, {name: "b"}, {name: "c"}, {name: "d"}, {name: "e"}}
+	orders := make(map[string]bool)
+	for round := range 10 {
+		text := func() string {
+			st, err := newStarter(n.session(t, brief(1, 1), arms...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, next := range st.order(round) {
+				names = append(names, next.arm.Name()+string(next.cache))
+			}
+			return strings.Join(names, " ")
+		}
+		if a, b := text(), text(); a != b {
+			t.Errorf("round %d is once %s, once %s", round, a, b)
+		}
+		orders[text()] = true
+	}
+	if len(orders) < 9 {
+		t.Errorf("10 rounds have %d orders", len(orders))
+	}
+}
+
+// TestStartBadArms: an arm that fails, hangs or prints garbage is a failed sample
+// with the reason, is left alone after a while, and disturbs no other.
+func TestStartBadArms(t *testing.T) {
+	var n notebook
+	s := n.session(t, brief(4, 1),
+		fake{name: "good", script: begin + end},
+		fake{name: "failing", script: "echo no such image; exit 3"},
+		fake{name: "hanging", script: "echo half way; " + hang},
+		fake{name: "noisy", script: "yes"},
+		fake{name: "silent", script: ":"})
+	if err := Start.Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(n.times("good", compare.Payload)); got < 4 {
+		t.Errorf("the good arm has %d times, want 4 at least", got)
+	}
+	for arm, words := range map[string][]string{
+		"failing": {"exit status 3", "no such image"},
+		"hanging": {"took longer than 500ms", "half way"},
+		"noisy":   {"prints more than"},
+	} {
+		samples := n.of(arm, StartTime)
+		if len(samples) != maxFailures {
+			t.Errorf("%s was tried %d times, want %d", arm, len(samples), maxFailures)
+		}
+		for _, sample := range samples {
+			for _, w := range words {
+				if !strings.Contains(sample.Failed, w) {
+					t.Errorf("%s: %q does not say %q", arm, sample.Failed, w)
+				}
+			}
+		}
+	}
+	for _, sample := range n.of("silent", StartTime) {
+		if seen := sample.To == compare.Exit; seen == (sample.Failed != "") {
+			t.Errorf("an arm without marks: to %s %q", sample.To, sample.Failed)
+		}
+	}
+}
+
+// TestStartGoesOn: a run that was stopped anywhere goes on where it was, and
+// measures nothing twice.
+func TestStartGoesOn(t *testing.T) {
+	var n notebook
+	arms := []fake{{name: "a", script: begin + end}, {name: "b", script: begin + end}}
+	const rounds = 3
+	stop := errors.New("stopped")
+	runs := 0
+	for ; ; runs++ {
+		s := n.session(t, brief(rounds, 1), arms...)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		enough := len(n.samples) + 5
+		s.Progress = func(int, int) {
+			if len(n.samples) >= enough {
+				cancel(stop)
+			}
+		}
+		err := Start.Run(ctx, s)
+		cancel(nil)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, stop) || runs > 100 {
+			t.Fatal(err)
+		}
+	}
+	if runs < 2 {
+		t.Errorf("it was stopped %d times only", runs)
+	}
+	seen := make(map[string]int)
+	for _, s := range n.samples {
+		if s.Failed != "" {
+			t.Errorf("%s failed: %s", s.Arm, s.Failed)
+		}
+		seen[fmt.Sprint(s.Arm, s.To, s.Cache, s.Round)]++
+	}
+	for what, times := range seen {
+		if times != 1 {
+			t.Errorf("%s was measured %d times", what, times)
+		}
+	}
+	if got := len(slices.Compact(n.times("a", compare.Exit))); got < rounds {
+		t.Errorf("arm a has %d times, want %d at least", got, rounds)
+	}
+}
+
+// TestStartPrecise: there are no more rounds than are needed.
+func TestStartPrecise(t *testing.T) {
+	var n notebook
+	effort := brief(50, 1)
+	effort.Precision = 100
+	if err := Start.Run(t.Context(), n.session(t, effort, fake{name: "a", script: begin + end})); err != nil {
+		t.Fatal(err)
+	}
+	last := n.samples[len(n.samples)-1].Round
+	if measure.Sparse(last+1) || last > 6 {
+		t.Errorf("the last round is %d", last)
+	}
+}
