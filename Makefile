@@ -112,6 +112,11 @@ build/minimal-386.cpio: $(GUESTINIT_SRC) | build
 	@mkdir -p $(@D)
 	bin/vmm initrd build --minimal --arch 386 -o $@
 
+# What comparisons run in guests and elsewhere, built as they build it.
+build/payload: $(GUESTINIT_SRC)
+	@mkdir -p $(@D)
+	$(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o $@ ./guestinit/payload
+
 ## kernels: Debian's kernels for guests, unpacked in build/kernels
 .PHONY: kernels
 kernels: $(GUEST_KERNELS) $(KERNELS)/i386

@@ -97,9 +97,9 @@
 //
 // It is an uncompressed cpio archive, so that the monitor can map it into the
 // guest's memory. The same sources and options make the same bytes: names are
-// sorted, times and owners 0, inode numbers the order, and programs are built
-// without paths and build IDs. Modules are decompressed when it is built, so
-// that the guest need not, and listed in the order of loading; one archive
-// serves several kernels, as each looks in its own directory. A minimal archive
-// is process 1 alone, for measuring: it marks, and powers off.
+// sorted, times 0, inode numbers the order, owners 0 but in a root directory of
+// the user's, and programs are built without paths and build IDs. Modules are
+// decompressed when it is built, so that the guest need not, and listed in the
+// order of loading; one archive serves several kernels, as each looks in its own
+// directory. A minimal archive is process 1 alone, for measuring: it marks, and powers off.
 package guestinit

@@ -31,6 +31,7 @@ project's source tree; run it there or give --source.`,
 		{"vmm initrd build -o init.cpio", "a shell and the usual commands, no modules"},
 		{"vmm initrd build --kernel-version $(uname -r) -o init.cpio", "with the modules that guests of this host's kernel need"},
 		{"vmm initrd build --minimal -o minimal.cpio", "init alone"},
+		{"vmm initrd build --minimal --rootfs ./root -o root.cpio", "a directory as the guest's root"},
 		{"vmm initrd build --file ./test.sh:/bin/test.sh -o init.cpio", "with a file of yours"},
 	},
 	setUp: func(f *flags) runner {
@@ -45,6 +46,7 @@ type initrdOptions struct {
 	output, source string
 	arch           string
 	minimal        bool
+	root           string
 	commands       []string
 	modules        []string
 	moduleDirs     []string
@@ -60,6 +62,7 @@ func (o *initrdOptions) declare(f *flags) {
 	f.listVar(&o.modules, nil, "modules", "kernel modules to load by `NAME`, with those that they need; by default the virtio drivers that a kernel has")
 	f.namesVar(&o.releases, "kernel-version", "take modules from /lib/modules/`RELEASE`; may be repeated")
 	f.pathsVar(&o.moduleDirs, "modules-dir", "take modules from `DIRECTORY`; may be repeated")
+	f.pathVar(&o.root, "rootfs", "the guest's root is what is in `DIRECTORY`, with owners, modes, devices and hard links; what is mounted there and file capabilities stay behind. Init is added to it, and the rest where it has nothing of that name")
 	f.pathsVar(&o.files, "file", "add a file or directory, as `HOST:GUEST`; may be repeated")
 	f.pathVar(&o.source, "source", "this project's source tree is `DIRECTORY`, not the working directory")
 }
@@ -83,7 +86,7 @@ func (o *initrdOptions) options(f *flags, args []string) (initramfs.Options, err
 		return initramfs.Options{}, noArguments(args[1:])
 	}
 	b := initramfs.Options{
-		Output: o.output, SourceDir: o.source, Arch: o.arch, Minimal: o.minimal,
+		Output: o.output, SourceDir: o.source, Arch: o.arch, Minimal: o.minimal, Root: o.root,
 		Commands: o.commands, Modules: o.modules, ModuleDirs: slices.Clone(o.moduleDirs),
 		Suggest: suggest.Nearest,
 	}

@@ -166,6 +166,8 @@ func TestUsageErrors(t *testing.T) {
 		{"initrd build -o x --commands lx", `there is no command "lx"; did you mean`},
 		{"initrd build -o x --modules ext4", "--modules: of which kernel?"},
 		{"initrd build -o x --modules-dir=", `--modules-dir: "": the name is empty`},
+		{"initrd build -o x --rootfs .", "output file x is in the root directory ., and would be a part of itself"},
+		{"initrd build -o x --rootfs=", `--rootfs: "": the name is empty`},
 		{"initrd build -o x --kernel-version=", `--kernel-version: "": the name is empty`},
 		{"inspect", "which kernel"},
 		{"inspect a b", `unexpected argument "b"`},

@@ -1,6 +1,7 @@
 package initramfs
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -30,8 +31,9 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	if err := errors.Join(o.check(), err); err != nil {
 		return Result{}, errors.Join(&OptionError{err}, kernelErr)
 	}
-	if kernelErr != nil {
-		return Result{}, kernelErr
+	a := newArchive()
+	if err := errors.Join(kernelErr, o.addRoot(a)); err != nil {
+		return Result{}, err
 	}
 	compiler, err := newCompiler(ctx, o.SourceDir, cmp.Or(o.Arch, arches[0]))
 	if err != nil {
@@ -43,7 +45,6 @@ func Build(ctx context.Context, o Options) (Result, error) {
 	}
 	defer os.RemoveAll(work)
 
-	a := newArchive()
 	addSkeleton(a)
 	if err := o.addPrograms(ctx, a, compiler, work, commands); err != nil {
 		return Result{}, err
@@ -67,13 +68,17 @@ func Build(ctx context.Context, o Options) (Result, error) {
 }
 
 // addSkeleton adds what every archive has: the directories that process 1
-// mounts file systems on, and the devices that are needed before that.
+// mounts file systems on, unless they are there, and the devices that are needed
+// before that.
 func addSkeleton(a *archive) {
-	for _, dir := range []string{"/bin", "/dev", "/etc", "/mnt", "/proc", "/run", "/sbin", "/sys"} {
-		a.addDir(dir, 0o755)
+	for dir, perm := range map[string]uint64{
+		"/bin": 0o755, "/dev": 0o755, "/etc": 0o755, "/mnt": 0o755, "/proc": 0o755, "/root": 0o700,
+		"/run": 0o755, "/sbin": 0o755, "/sys": 0o755, "/tmp": 0o1777,
+	} {
+		if !a.has(dir) {
+			a.addDir(dir, perm)
+		}
 	}
-	a.addDir("/root", 0o700)
-	a.addDir("/tmp", 0o1777)
 	for _, d := range []struct {
 		name         string
 		perm         uint64
@@ -120,7 +125,9 @@ func (o *Options) addBusybox(ctx context.Context, a *archive, c *compiler, work 
 	const busybox = "/bin/bb"
 	a.addFile(busybox, binary, 0o755)
 	for _, name := range commands {
-		a.addLink(path.Join("/bin", name), path.Base(busybox))
+		if guest := path.Join("/bin", name); !a.has(guest) {
+			a.addLink(guest, path.Base(busybox))
+		}
 	}
 	return nil
 }
@@ -139,15 +146,13 @@ func writeAtomically(name string, a *archive) (size int64, err error) {
 			err = fmt.Errorf("cannot write %s: %w", name, err)
 		}
 	}()
-	content, err := a.bytes()
+	out := bufio.NewWriter(f)
+	if err := errors.Join(a.write(out), out.Flush(), f.Chmod(0o644)); err != nil {
+		return 0, err
+	}
+	info, err := f.Stat()
 	if err != nil {
 		return 0, err
 	}
-	if _, err := f.Write(content); err != nil {
-		return 0, err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return 0, err
-	}
-	return int64(len(content)), os.Rename(f.Name(), name)
+	return info.Size(), os.Rename(f.Name(), name)
 }

@@ -15,8 +15,9 @@ import (
 // The packages of this project's that are built into an initramfs, and the one
 // that builds u-root's commands into a single program.
 const (
-	initPackage   = "microvm/guestinit/init"
-	makebbPackage = "github.com/u-root/gobusybox/src/cmd/makebb"
+	initPackage    = "microvm/guestinit/init"
+	payloadPackage = "microvm/guestinit/payload"
+	makebbPackage  = "github.com/u-root/gobusybox/src/cmd/makebb"
 )
 
 // A compiler builds Go programs for the guest from this project's source tree.
@@ -31,7 +32,7 @@ type compiler struct {
 func newCompiler(ctx context.Context, dir, arch string) (*compiler, error) {
 	c := &compiler{dir: dir, arch: arch}
 	if _, err := exec.LookPath("go"); err != nil {
-		return nil, errors.New("the initramfs is built by the go command, which is not in PATH; " +
+		return nil, errors.New("the guest's programs are built by the go command, which is not in PATH; " +
 			"it comes with Go (Debian: apt install golang-go, or https://go.dev/dl)")
 	}
 	if _, err := c.run(ctx, c.target(), "list", initPackage); err != nil {
@@ -39,7 +40,7 @@ func newCompiler(ctx context.Context, dir, arch string) (*compiler, error) {
 		if where == "" {
 			where = "the working directory"
 		}
-		return nil, fmt.Errorf("%s is not in the source tree that process 1 is built from: %w", where, err)
+		return nil, fmt.Errorf("%s is not in the source tree that the guest's programs are built from: %w", where, err)
 	}
 	return c, nil
 }
@@ -77,12 +78,17 @@ func (c *compiler) execute(ctx context.Context, env []string, program string, ar
 	return stdout.Bytes(), nil
 }
 
+// program builds the program of a package of ours into the file binary.
+func (c *compiler) program(ctx context.Context, pkg, binary string) error {
+	_, err := c.run(ctx, c.target(), "build",
+		"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", binary, pkg)
+	return err
+}
+
 // init builds process 1.
 func (c *compiler) init(ctx context.Context, work string) ([]byte, error) {
 	binary := filepath.Join(work, "init")
-	_, err := c.run(ctx, c.target(), "build",
-		"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", binary, initPackage)
-	if err != nil {
+	if err := c.program(ctx, initPackage, binary); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(binary)

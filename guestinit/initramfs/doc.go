@@ -1,5 +1,6 @@
 // Package initramfs builds the archive that the guest starts from, on the host.
-// Package guestinit tells what is in it.
+// Package guestinit tells what is in it. It also builds the payload of
+// comparisons, which runs elsewhere as well.
 //
 // Process 1 is built from this project's source tree by the go command, and
 // u-root's commands and the shell by u-root's makebb, as one program with many

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -33,7 +34,13 @@ type Options struct {
 	// Each kernel must have each of them, built in or not; nil means
 	// those of DefaultModules that the kernel has.
 	Modules []string
-	// Files are added to the archive.
+	// Root, if not empty, is a directory all of which is added, as it is: the
+	// guest's root. What is mounted there is not; a mount point is an empty
+	// directory or file. What else the archive has is added where the directory
+	// has nothing of that name, but for /init, /dev/console and /dev/null, which
+	// are ours.
+	Root string
+	// Files are added to the archive, in place of what has that name.
 	Files []File
 	// Progress, if not nil, is told what is being done, in a few words.
 	Progress func(step string)
@@ -104,6 +111,9 @@ func (o *Options) check() error {
 	for _, f := range o.Files {
 		errs = append(errs, f.check())
 	}
+	if o.Root != "" && contains(o.Root, o.Output) {
+		errs = append(errs, fmt.Errorf("output file %s is in the root directory %s, and would be a part of itself", o.Output, o.Root))
+	}
 	if len(o.Modules) > 0 && len(o.ModuleDirs) == 0 {
 		errs = append(errs, fmt.Errorf("modules %s: no module directory to take them from", strings.Join(o.Modules, ", ")))
 	}
@@ -114,6 +124,23 @@ func (o *Options) check() error {
 		errs = append(errs, errors.New("a minimal initramfs has no commands"))
 	}
 	return errors.Join(errs...)
+}
+
+// contains reports whether the file called name is, or would be, below dir. Where
+// one of the two is not there, it is not.
+func contains(dir, name string) bool {
+	dir, err1 := realPath(dir)
+	parent, err2 := realPath(filepath.Dir(name))
+	return err1 == nil && err2 == nil && strings.HasPrefix(parent+"/", strings.TrimSuffix(dir, "/")+"/")
+}
+
+// realPath returns the absolute path of a file, without symbolic links.
+func realPath(name string) (string, error) {
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(name)
 }
 
 // CommandSets are names for many commands, which Options.Commands may hold.
