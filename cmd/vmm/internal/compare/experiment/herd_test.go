@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"microvm/cmd/vmm/internal/compare/arm"
+	"microvm/cmd/vmm/internal/compare/arm/armtest"
 )
 
 func TestPowers(t *testing.T) {
@@ -39,9 +40,9 @@ func (n *notebook) value(t *testing.T, arm, metric string, instances int) float6
 // their definitions give them.
 func TestMemory(t *testing.T) {
 	var n notebook
-	s := n.session(t, brief(1, 3), fake{name: "a", script: hold}, fake{name: "failing", script: "exit 3"},
-		fake{name: "guest", script: hold, kind: arm.VM},
-		fake{name: "telling", script: begin + "echo RESULT kernel-memory B 100; echo RESULT kernel-memory-used B 30; cat; " + end, kind: arm.VM})
+	s := n.session(t, brief(1, 3), armtest.Fake{Named: "a", Script: armtest.Hold}, armtest.Fake{Named: "failing", Script: "exit 3"},
+		armtest.Fake{Named: "guest", Script: armtest.Hold, Is: arm.VM},
+		armtest.Fake{Named: "telling", Script: armtest.Begin + "echo RESULT kernel-memory B 100; echo RESULT kernel-memory-used B 30; cat; " + armtest.End, Is: arm.VM})
 	if err := Memory.Run(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -85,10 +86,10 @@ func noneLeft(t *testing.T) {
 func TestDensity(t *testing.T) {
 	var n notebook
 	s := n.session(t, brief(1, 5),
-		fake{name: "a", script: hold},
-		fake{name: "failing", script: "exit 3"},
-		fake{name: "full", script: "cd " + t.TempDir() + "; test $(ls | wc -l) -lt 2 || { echo no room; exit 4; }; : > $$; " + hold},
-		fake{name: "stubborn", script: begin + hang})
+		armtest.Fake{Named: "a", Script: armtest.Hold},
+		armtest.Fake{Named: "failing", Script: "exit 3"},
+		armtest.Fake{Named: "full", Script: "cd " + t.TempDir() + "; test $(ls | wc -l) -lt 2 || { echo no room; exit 4; }; : > $$; " + armtest.Hold},
+		armtest.Fake{Named: "stubborn", Script: armtest.Begin + armtest.Hang})
 	if err := Density.Run(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func TestDensity(t *testing.T) {
 // TestDensityHostFull: the host is not filled, however many are asked for.
 func TestDensityHostFull(t *testing.T) {
 	var n notebook
-	s := n.session(t, brief(1, 1_000_000_000), fake{name: "a", script: hold})
+	s := n.session(t, brief(1, 1_000_000_000), armtest.Fake{Named: "a", Script: armtest.Hold})
 	s.Env.Memory = 1 << 60
 	if err := Density.Run(t.Context(), s); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/compare/arm/armtest"
 	"microvm/cmd/vmm/internal/measure"
 )
 
@@ -30,9 +31,9 @@ func TestStart(t *testing.T) {
 	var n notebook
 	const rounds = 5
 	s := n.session(t, brief(rounds, 1),
-		fake{name: "fast", script: begin + end},
-		fake{name: "late", script: "sleep 0.1; " + begin + end},
-		fake{name: "lasting", script: begin + "sleep 0.1; " + end})
+		armtest.Fake{Named: "fast", Script: armtest.Begin + armtest.End},
+		armtest.Fake{Named: "late", Script: "sleep 0.1; " + armtest.Begin + armtest.End},
+		armtest.Fake{Named: "lasting", Script: armtest.Begin + "sleep 0.1; " + armtest.End})
 	if err := Start.Run(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestStart(t *testing.T) {
 // the same orders.
 func TestStartOrder(t *testing.T) {
 	var n notebook
-	arms := []fake{{name: "a"}, {name: "b"}, {name: "c"}, {name: "d"}, {name: "e"}}
+	arms := []armtest.Fake{{Named: "a"}, {Named: "b"}, {Named: "c"}, {Named: "d"}, {Named: "e"}}
 	orders := make(map[string]bool)
 	for round := range 10 {
 		text := func() string {
@@ -96,11 +97,11 @@ func TestStartOrder(t *testing.T) {
 func TestStartBadArms(t *testing.T) {
 	var n notebook
 	s := n.session(t, brief(4, 1),
-		fake{name: "good", script: begin + end},
-		fake{name: "failing", script: "echo no such image; exit 3"},
-		fake{name: "hanging", script: "echo half way; " + hang},
-		fake{name: "noisy", script: "yes"},
-		fake{name: "silent", script: ":"})
+		armtest.Fake{Named: "good", Script: armtest.Begin + armtest.End},
+		armtest.Fake{Named: "failing", Script: "echo no such image; exit 3"},
+		armtest.Fake{Named: "hanging", Script: "echo half way; " + armtest.Hang},
+		armtest.Fake{Named: "noisy", Script: armtest.Noise},
+		armtest.Fake{Named: "silent", Script: ":"})
 	if err := Start.Run(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestStartBadArms(t *testing.T) {
 // measures nothing twice.
 func TestStartGoesOn(t *testing.T) {
 	var n notebook
-	arms := []fake{{name: "a", script: begin + end}, {name: "b", script: begin + end}}
+	arms := []armtest.Fake{{Named: "a", Script: armtest.Begin + armtest.End}, {Named: "b", Script: armtest.Begin + armtest.End}}
 	const rounds = 3
 	stop := errors.New("stopped")
 	runs := 0
@@ -182,7 +183,7 @@ func TestStartPrecise(t *testing.T) {
 	var n notebook
 	effort := brief(50, 1)
 	effort.Precision = 100
-	if err := Start.Run(t.Context(), n.session(t, effort, fake{name: "a", script: begin + end})); err != nil {
+	if err := Start.Run(t.Context(), n.session(t, effort, armtest.Fake{Named: "a", Script: armtest.Begin + armtest.End})); err != nil {
 		t.Fatal(err)
 	}
 	last := n.samples[len(n.samples)-1].Round
