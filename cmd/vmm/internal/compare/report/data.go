@@ -1,0 +1,174 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/compare/arm"
+	"microvm/cmd/vmm/internal/compare/session"
+	"microvm/cmd/vmm/internal/measure"
+)
+
+// A data is what a run has measured, in groups of values that are values of the
+// same thing.
+type data struct {
+	dir    string
+	run    *session.Run
+	groups []*group // in the order of arms, and of the first sample of each
+	kinds  map[string]arm.Kind
+}
+
+// A group has the samples with one key.
+type group struct {
+	compare.Key
+	strange  bool // measured on another host than the run began on
+	values   []float64
+	texts    []string // of samples that are no numbers
+	failures []string // why there is no value
+}
+
+// read reads the run in dir.
+func read(dir string) (*data, error) {
+	run, err := session.ReadRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	samples, err := session.ReadSamples(dir)
+	if err != nil {
+		return nil, err
+	}
+	return newData(dir, run, samples), nil
+}
+
+func newData(dir string, run *session.Run, samples []compare.Sample) *data {
+	d := &data{dir: dir, run: run, kinds: make(map[string]arm.Kind)}
+	place := make(map[string]int)
+	for i := range run.Arms {
+		a := &run.Arms[i]
+		a.Version, a.Problem = clean(a.Version), clean(a.Problem)
+		d.kinds[a.Name], place[a.Name] = a.Kind, i
+	}
+	groups := make(map[compare.Key]*group)
+	for i := range samples {
+		s := &samples[i]
+		s.Arm, s.Metric = clean(s.Arm), clean(s.Metric)
+		g := groups[s.Key()]
+		if g == nil {
+			g = &group{Key: s.Key(), strange: s.Host != run.Digest}
+			groups[s.Key()] = g
+			d.groups = append(d.groups, g)
+		}
+		switch {
+		case s.Failed != "":
+			g.failures = append(g.failures, clean(s.Failed))
+		case s.Text != "" && s.Value == 0:
+			g.texts = append(g.texts, clean(s.Text))
+		case s.Text != "": // a number with a word on it
+			g.texts = append(g.texts, clean(s.Text))
+			fallthrough
+		default:
+			g.values = append(g.values, s.Value)
+		}
+	}
+	slices.SortStableFunc(d.groups, func(a, b *group) int { return place[a.Arm] - place[b.Arm] })
+	return d
+}
+
+// maxText is how much of a text from an arm is shown: several lines of a screen.
+// The file of samples has all of it.
+const maxText = 500
+
+// clean makes a text that an arm's programs have written harmless to terminals
+// and short: each character that does not show becomes a space or a mark.
+func clean(text string) string {
+	short := []rune(strings.ToValidUTF8(text, "\uFFFD"))
+	if len(short) > maxText {
+		short = append(short[:maxText], '…')
+	}
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return '\uFFFD'
+		}
+		return r
+	}, string(short)))
+}
+
+// where returns the groups with values for which all conditions hold.
+func (d *data) where(conditions ...func(*group) bool) []*group {
+	var found []*group
+next:
+	for _, g := range d.groups {
+		if len(g.values) == 0 {
+			continue
+		}
+		for _, holds := range conditions {
+			if !holds(g) {
+				continue next
+			}
+		}
+		found = append(found, g)
+	}
+	return found
+}
+
+// metric is the condition that a group is of this metric of this experiment.
+func metric(experiment, name string) func(*group) bool {
+	return func(g *group) bool { return g.Experiment == experiment && g.Metric == name }
+}
+
+func between(from, to compare.Boundary) func(*group) bool {
+	return func(g *group) bool { return g.From == from && g.To == to }
+}
+
+func cache(c compare.Cache) func(*group) bool {
+	return func(g *group) bool { return g.Cache == c }
+}
+
+func instances(n int) func(*group) bool {
+	return func(g *group) bool { return g.Instances == n }
+}
+
+// of is the condition that the arm is of one of the kinds.
+func (d *data) of(kinds ...arm.Kind) func(*group) bool {
+	return func(g *group) bool { return slices.Contains(kinds, d.kinds[g.Arm]) }
+}
+
+// lowest returns the group with the lowest median, nil of none.
+func lowest(groups []*group) *group {
+	if len(groups) == 0 {
+		return nil
+	}
+	return slices.MinFunc(groups, func(a, b *group) int { return cmp.Compare(a.median(), b.median()) })
+}
+
+// shortDigest is how many digits of a host's digest are shown.
+const shortDigest = 8
+
+// label is the arm's name, with the host if that is not the run's.
+func (g *group) label() string {
+	if g.strange {
+		return g.Arm + " on host " + g.Host[:min(len(g.Host), shortDigest)]
+	}
+	return g.Arm
+}
+
+// estimate is the median, with its interval if there can be one.
+func (g *group) estimate() string {
+	s := measure.Summarize(g.values)
+	switch {
+	case s.Min == s.Max:
+		return format(g.Unit, s.P50)
+	case measure.Sparse(s.N):
+		return fmt.Sprintf("%s (between %s)", format(g.Unit, s.P50), interval(g.Unit, s.Min, s.Max))
+	}
+	return fmt.Sprintf("%s (95 %% interval %s)", format(g.Unit, s.P50), interval(g.Unit, s.Low, s.High))
+}
+
+func (g *group) median() float64 { return measure.Median(g.values) }

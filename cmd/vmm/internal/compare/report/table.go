@@ -1,0 +1,301 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/compare/experiment"
+	"microvm/cmd/vmm/internal/measure"
+)
+
+// A table is one in any of the report's forms.
+type table struct {
+	Caption string
+	Head    []string
+	Rows    [][]string
+	Words   int // how many columns on the left are words; the others are numbers
+	Notes   []string
+	Trace   string // the command that selects the raw samples
+}
+
+// A section is what an experiment has measured.
+type section struct {
+	Name, About string
+	Tables      []table
+}
+
+// sections returns one for each experiment of the run.
+func (d *data) sections() []section {
+	var all []section
+	for _, name := range d.run.Experiments {
+		s := section{Name: name, About: about(name)}
+		for _, tables := range []func(string) []table{d.distributions, d.stages, d.byInstances, d.amounts, d.words, d.failed} {
+			s.Tables = append(s.Tables, tables(name)...)
+		}
+		if len(s.Tables) > 0 {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// about says what an experiment measures.
+func about(name string) string {
+	for _, e := range experiment.All {
+		if e.Name == name {
+			return e.About
+		}
+	}
+	return ""
+}
+
+// A measurement is a key but for the arm, the host and the number of instances:
+// what a table has.
+type measurement struct {
+	experiment, metric string
+	unit               compare.Unit
+	from, to           compare.Boundary
+	cache              compare.Cache
+}
+
+func (g *group) measurement() measurement {
+	return measurement{g.Experiment, g.Metric, g.Unit, g.From, g.To, g.Cache}
+}
+
+func (m measurement) String() string {
+	text := m.metric
+	if m.to != "" {
+		text += fmt.Sprintf(" from %s to %s", m.from, m.to)
+	}
+	if m.cache != "" {
+		text += fmt.Sprintf(", %s page cache", m.cache)
+	}
+	return text
+}
+
+func (m measurement) trace() string {
+	return trace(compare.Key{Experiment: m.experiment, Metric: m.metric, From: m.from, To: m.to, Cache: m.cache})
+}
+
+// byMeasurement sorts groups into those of one table, in the order of the first
+// of each.
+func byMeasurement(groups []*group) (order []measurement, of map[measurement][]*group) {
+	of = make(map[measurement][]*group)
+	for _, g := range groups {
+		m := g.measurement()
+		if of[m] == nil {
+			order = append(order, m)
+		}
+		of[m] = append(of[m], g)
+	}
+	return order, of
+}
+
+// amount is the condition that a group's values are an amount or a number, which
+// is hardly different from round to round.
+func amount(g *group) bool { return g.Unit == compare.Bytes || g.Unit == compare.Count }
+
+func not(condition func(*group) bool) func(*group) bool {
+	return func(g *group) bool { return !condition(g) }
+}
+
+func ofExperiment(name string) func(*group) bool {
+	return func(g *group) bool { return g.Experiment == name }
+}
+
+// distributions returns a table for each measurement of times and rates of one
+// instance. Of boundaries, only the payload's first instruction and the exit are
+// shown in so much detail.
+func (d *data) distributions(name string) []table {
+	var tables []table
+	order, of := byMeasurement(d.where(ofExperiment(name), instances(0), not(amount)))
+	for _, m := range order {
+		if m.to == "" || m.to == compare.Payload || m.to == compare.Exit {
+			tables = append(tables, distribution(m, of[m]))
+		}
+	}
+	return tables
+}
+
+func distribution(m measurement, groups []*group) table {
+	base := groups[0]
+	t := table{
+		Caption: m.String(),
+		Head:    []string{"arm", "samples", "min", "median", "95 % interval", "p90", "p99", "max", "ratio to " + base.label()},
+		Words:   1,
+		Trace:   m.trace(),
+	}
+	for _, g := range groups {
+		s := measure.Summarize(g.values)
+		name, spread := g.label(), interval(m.unit, s.Low, s.High)
+		if s.TwoModes {
+			name += " ‡"
+			t.note(fmt.Sprintf("‡ %s: two modes, and the median may lie between them (dip test, p = %.2g)", g.label(), s.OneModeP))
+		}
+		if measure.Sparse(s.N) {
+			spread = "—"
+			t.note("— fewer than six samples: no 95 % interval of the median exists")
+		}
+		t.Rows = append(t.Rows, []string{name, strconv.Itoa(s.N), format(m.unit, s.Min), format(m.unit, s.P50), spread,
+			format(m.unit, s.P90), format(m.unit, s.P99), format(m.unit, s.Max), t.ratio(g, base)})
+	}
+	return t
+}
+
+// ratio is the cell that compares a group to the table's first, or a note why
+// there is none.
+func (t *table) ratio(g, base *group) string {
+	r, err := ratio(g, base)
+	if err != nil {
+		t.note("no ratio: " + err.Error())
+		return "no ratio"
+	}
+	if measure.Sparse(r.N) {
+		return digits(r.Ratio) + "×"
+	}
+	return times(r)
+}
+
+func (t *table) note(text string) {
+	if !slices.Contains(t.Notes, text) {
+		t.Notes = append(t.Notes, text)
+	}
+}
+
+// ratio compares two groups, unless they are values of different things.
+func ratio(a, b *group) (measure.Ratio, error) {
+	if err := compare.Comparable(a.Key, b.Key); err != nil {
+		return measure.Ratio{}, err
+	}
+	if slices.Min(b.values) <= 0 {
+		return measure.Ratio{}, fmt.Errorf("%s has values of 0", b.label())
+	}
+	return measure.RatioOf(a.values, b.values), nil
+}
+
+// stages returns a table for each state of the page cache with the median time of
+// each boundary.
+func (d *data) stages(name string) []table {
+	var tables []table
+	for _, c := range []compare.Cache{compare.Warm, compare.Cold} {
+		groups := d.where(ofExperiment(name), cache(c), instances(0), func(g *group) bool { return g.From == compare.Spawn })
+		if len(groups) == 0 {
+			continue
+		}
+		t := table{
+			Caption: fmt.Sprintf("median time from spawn to each boundary, %s page cache", c),
+			Words:   1,
+			Trace:   trace(compare.Key{Experiment: name, From: compare.Spawn, Cache: c}),
+			Notes:   []string{"· a boundary that this arm does not show"},
+		}
+		rows(&t, groups, "·", func(g *group) compare.Boundary { return g.To }, func(a, b compare.Boundary) int {
+			return slices.Index(compare.Boundaries, a) - slices.Index(compare.Boundaries, b)
+		})
+		tables = append(tables, t)
+	}
+	return tables
+}
+
+// byInstances returns a table for each measurement against the number of
+// instances.
+func (d *data) byInstances(name string) []table {
+	var tables []table
+	order, of := byMeasurement(d.where(ofExperiment(name), not(instances(0))))
+	for _, m := range order {
+		t := table{Caption: m.String() + ", median by number of instances", Words: 1, Trace: m.trace()}
+		rows(&t, of[m], "·", func(g *group) int { return g.Instances }, cmp.Compare[int])
+		tables = append(tables, t)
+	}
+	return tables
+}
+
+// amounts returns a table of all amounts and numbers of one instance.
+func (d *data) amounts(name string) []table {
+	groups := d.where(ofExperiment(name), instances(0), amount)
+	if len(groups) == 0 {
+		return nil
+	}
+	t := table{Caption: "medians of amounts and numbers", Words: 1, Trace: trace(compare.Key{Experiment: name})}
+	place := make(map[string]int)
+	for _, g := range groups {
+		if _, known := place[g.Metric]; !known {
+			place[g.Metric] = len(place)
+		}
+	}
+	rows(&t, groups, "·", func(g *group) string { return g.Metric }, func(a, b string) int { return place[a] - place[b] })
+	return []table{t}
+}
+
+// rows fills a table with a row for each arm and a column for each value of
+// column, in the order of compare. Where an arm has none, the cell is none.
+func rows[C comparable](t *table, groups []*group, none string, column func(*group) C, compare func(a, b C) int) {
+	columns := make(map[C]bool)
+	cells := make(map[string]map[C]string)
+	var arms []string
+	for _, g := range groups {
+		columns[column(g)] = true
+		if cells[g.label()] == nil {
+			cells[g.label()] = make(map[C]string)
+			arms = append(arms, g.label())
+		}
+		cells[g.label()][column(g)] = format(g.Unit, g.median())
+	}
+	order := slices.SortedFunc(maps.Keys(columns), compare)
+	t.Head = []string{"arm"}
+	for _, c := range order {
+		t.Head = append(t.Head, fmt.Sprint(c))
+	}
+	for _, arm := range arms {
+		row := []string{arm}
+		for _, c := range order {
+			row = append(row, cmp.Or(cells[arm][c], none))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+}
+
+// words returns a table of what arms said that is no number.
+func (d *data) words(name string) []table {
+	t := table{Caption: "what the arms say", Head: []string{"arm", "metric", "text", "times"}, Words: 3,
+		Trace: trace(compare.Key{Experiment: name})}
+	for _, g := range d.groups {
+		if g.Experiment == name {
+			t.count(g, g.texts)
+		}
+	}
+	return t.unlessEmpty()
+}
+
+// failed returns a table of what could not be measured.
+func (d *data) failed(name string) []table {
+	t := table{Caption: "what failed", Head: []string{"arm", "metric", "reason", "times"}, Words: 3,
+		Trace: trace(compare.Key{Experiment: name})}
+	for _, g := range d.groups {
+		if g.Experiment == name {
+			t.count(g, g.failures)
+		}
+	}
+	return t.unlessEmpty()
+}
+
+// count adds a row for each different text with how often it occurs.
+func (t *table) count(g *group, texts []string) {
+	number := make(map[string]int)
+	for _, text := range texts {
+		number[text]++
+	}
+	for _, text := range slices.Sorted(maps.Keys(number)) {
+		t.Rows = append(t.Rows, []string{g.label(), g.measurement().String(), text, strconv.Itoa(number[text])})
+	}
+}
+
+func (t *table) unlessEmpty() []table {
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	return []table{*t}
+}
