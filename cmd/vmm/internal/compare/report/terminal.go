@@ -21,16 +21,8 @@ func terminal(w io.Writer, p *page) error {
 	}
 	for _, s := range p.Sections {
 		for _, t := range s.Tables {
-			fmt.Fprintf(&out, "%s: %s\n", s.Name, t.Caption)
-			columns := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-			fmt.Fprintf(columns, "  %s\n", strings.Join(t.Head, "\t"))
-			for _, row := range t.Rows {
-				fmt.Fprintf(columns, "  %s\n", strings.Join(row, "\t"))
-			}
-			columns.Flush() // to a buffer, which does not fail
-			for _, n := range t.Notes {
-				fmt.Fprintf(&out, "%s\n", wrap(n, "  "))
-			}
+			t.Caption = s.Name + ": " + t.Caption
+			t.write(&out)
 			fmt.Fprintln(&out)
 		}
 	}
@@ -44,6 +36,19 @@ func terminal(w io.Writer, p *page) error {
 	}
 	_, err := out.WriteTo(w)
 	return err
+}
+
+// write writes a table in columns, for a terminal.
+func (t *table) write(out *bytes.Buffer) {
+	fmt.Fprintf(out, "%s\n", t.Caption)
+	columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{t.Head}, t.Rows...) {
+		fmt.Fprintf(columns, "  %s\n", strings.Join(row, "\t"))
+	}
+	columns.Flush() // to a buffer, which does not fail
+	for _, n := range t.Notes {
+		fmt.Fprintf(out, "%s\n", wrap(n, "  "))
+	}
 }
 
 // wrap breaks text between words into lines, each of which begins with indent.
