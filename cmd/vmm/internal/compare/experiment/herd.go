@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"microvm/cmd/vmm/internal/compare"
@@ -12,7 +13,7 @@ import (
 )
 
 // A herd is a number of instances of an arm that run at the same time, each with
-// a payload that has said what its kernel's memory is, and waits.
+// a payload that waits. In a guest it has said before what memory its kernel has.
 type herd struct {
 	*Session
 	arm PreparedArm
@@ -22,7 +23,11 @@ type herd struct {
 // add starts one more and returns how long its payload took to start. One that
 // does not start is none of the herd.
 func (h *herd) add(ctx context.Context) (time.Duration, error) {
-	i, err := h.Launch(ctx, h.arm, []string{program, protocol.ModeKernelMemory, protocol.Then, protocol.ModeHold})
+	argv := []string{program, protocol.ModeHold}
+	if h.arm.Kind() == arm.VM {
+		argv = []string{program, protocol.ModeKernelMemory, protocol.Then, protocol.ModeHold}
+	}
+	i, err := h.Launch(ctx, h.arm, argv)
 	if err != nil {
 		return 0, err
 	}
@@ -52,7 +57,9 @@ func (h *herd) dismiss(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for _, i := range h.all {
-		errs = append(errs, i.Stdin().Close())
+		if err := i.Stdin().Close(); !errors.Is(err, os.ErrClosed) { // one that has ended says why below
+			errs = append(errs, err)
+		}
 	}
 	for n, i := range h.all {
 		if _, err := i.Wait(ctx); err != nil {
