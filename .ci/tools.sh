@@ -3,6 +3,8 @@
 # this machine lacks, as root or by sudo, and says which. It does nothing where
 # all of them are there.
 #
+# tools.sh guest-kernel does so for what guestinit/kernel/build.sh needs.
+#
 # tools.sh real-kvm installs nothing: it succeeds if this host's KVM is real.
 set -eu
 
@@ -29,21 +31,46 @@ want() { # want COMMAND PACKAGE
 	command -v "$1" >/dev/null 2>&1 || PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
 
+want_header() { # want_header HEADER PACKAGE
+	echo "#include <$1>" | gcc -E - >/dev/null 2>&1 || missing="$missing $2"
+}
+
+want_for_tests() {
+	want git git
+	want gcc gcc # the race detector is linked by it
+	# gcc only recommends the C library's headers, which cgo needs.
+	want_header stdlib.h libc6-dev
+	want depmod kmod
+	want iperf3 iperf3 # measures networks
+	want iasl acpica-tools
+	want qemu-img qemu-utils
+	want mmdebstrap mmdebstrap
+	want mke2fs e2fsprogs
+	# Without them only root can unpack a system with its owners.
+	[ "$(id -u)" = 0 ] || { want fakeroot fakeroot; want fakechroot fakechroot; }
+	# A host whose KVM is real needs no emulated one.
+	real_kvm || want qemu-system-x86_64 qemu-system-x86
+}
+
+want_for_guest_kernel() {
+	want gcc gcc
+	want_header stdlib.h libc6-dev
+	want_header libelf.h libelf-dev
+	want make make
+	want flex flex
+	want bison bison
+	want bc bc
+	want xz xz-utils
+	want lz4 lz4
+	ls /usr/src/linux-source-*.tar.xz >/dev/null 2>&1 || missing="$missing linux-source"
+}
+
 missing=
-want git git
-want gcc gcc # the race detector is linked by it
-# gcc only recommends the C library's headers, which cgo needs.
-echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
-want depmod kmod
-want iperf3 iperf3 # measures networks
-want iasl acpica-tools
-want qemu-img qemu-utils
-want mmdebstrap mmdebstrap
-want mke2fs e2fsprogs
-# Without them only root can unpack a system with its owners.
-[ "$(id -u)" = 0 ] || { want fakeroot fakeroot; want fakechroot fakechroot; }
-# A host whose KVM is real needs no emulated one.
-real_kvm || want qemu-system-x86_64 qemu-system-x86
+case ${1:-tests} in
+tests) want_for_tests ;;
+guest-kernel) want_for_guest_kernel ;;
+*) echo "usage: $0 [guest-kernel|real-kvm]" >&2; exit 2 ;;
+esac
 [ -n "$missing" ] || exit 0
 
 sudo=

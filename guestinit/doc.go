@@ -7,7 +7,7 @@
 //	guestinit/port       the port by which both tell the monitor how far they are
 //	guestinit/initramfs  builds the archive, on the host
 //	guestinit/modules    which kernel modules need which, on the host
-//	guestinit/kernel     brings Debian's kernels
+//	guestinit/kernel     brings Debian's kernels, and builds a small one
 //	guestinit/rootfs     makes a disk with Debian's systemd
 //
 // The constants here are what process 1 and the builder agree on. Nothing of

@@ -38,7 +38,8 @@ type Options struct {
 	// guest's root. What is mounted there is not; a mount point is an empty
 	// directory or file. What else the archive has is added where the directory
 	// has nothing of that name, but for /init, /dev/console and /dev/null, which
-	// are ours.
+	// are ours. Process 1 mounts file systems of the kernel's over /dev, /proc,
+	// /run, /sys and /tmp.
 	Root string
 	// Files are added to the archive, in place of what has that name.
 	Files []File
