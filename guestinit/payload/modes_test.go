@@ -132,28 +132,30 @@ func serve(t *testing.T, peer func(net.Conn) error) (address string) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	var bytes int64
-	address := serve(t, func(c net.Conn) (err error) {
-		bytes, err = io.Copy(c, c)
+	sent := make(chan int64, 1)
+	address := serve(t, func(c net.Conn) error {
+		n, err := io.Copy(c, c)
+		sent <- n
 		return err
 	})
 	s := runMode(t, protocol.ModeRoundTrip, address)
 	s.has(t, protocol.RoundTrip, protocol.PerSecond, 100, 1e7)
-	if bytes == 0 || bytes%protocol.MessageSize != 0 {
+	if bytes := <-sent; bytes == 0 || bytes%protocol.MessageSize != 0 {
 		t.Errorf("%d bytes were sent back, want messages of %d", bytes, protocol.MessageSize)
 	}
 }
 
 // All bytes that are counted have been read.
 func TestStreamTo(t *testing.T) {
-	var bytes int64
-	address := serve(t, func(c net.Conn) (err error) {
-		bytes, err = io.Copy(io.Discard, c)
-		time.Sleep(measured) // of which the payload hears only when the connection is closed
+	read := make(chan int64, 1)
+	address := serve(t, func(c net.Conn) error {
+		n, err := io.Copy(io.Discard, c)
+		read <- n
+		time.Sleep(measured) // the payload hears of it only when the connection is closed
 		return err
 	})
 	s := runMode(t, protocol.ModeStream, address, protocol.StreamTo)
-	s.has(t, protocol.StreamedTo, protocol.BytesPerSecond, 1e6, float64(bytes)/(2*measured).Seconds())
+	s.has(t, protocol.StreamedTo, protocol.BytesPerSecond, 1e6, float64(<-read)/(2*measured).Seconds())
 }
 
 func TestStreamFrom(t *testing.T) {
