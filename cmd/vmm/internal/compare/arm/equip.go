@@ -5,9 +5,10 @@ package arm
 // start.
 type Equipper interface {
 	Prepared
-	// Equip returns a Prepared like this one, which needs no Close of its own,
-	// whose instances have x as well, and how the payload gets at it. It
-	// changes nothing on the host. An error says what the arm cannot give here.
+	// Equip returns a Prepared like this one, whose instances have x as well, and
+	// how the payload gets at it. It needs no Close of its own, and can be
+	// equipped further. Equip changes nothing on the host. An error says what the
+	// arm cannot give here.
 	Equip(x Extras) (Prepared, Access, error)
 }
 
@@ -20,9 +21,10 @@ type Extras struct {
 // An Access is how the payload gets at its extras.
 type Access struct {
 	Network string // what kind of network it is: "host", "veth", "user", "tap"
-	Host    string // the host's address in it
-	// Address is what the payload must give the interface first, as ADDRESS/BITS:
-	// the last argument of its modes roundtrip and stream. "" if it has one.
+	Host    string // the host's address in it, an IPv4 address
+	Listen  string // the address at which a server on the host is reached by way of Host
+	// Address is what the payload must give the interface first, as ADDRESS/BITS
+	// by its mode "address". "" if it has one.
 	Address string
 	File    string // the file's path in the instance, or that of the block device which it is there
 	FileAs  string // what carries its reads: "file", "bind mount", "virtio-blk"
