@@ -23,7 +23,7 @@ type Experiment struct {
 }
 
 // All are the experiments in the order in which they run.
-var All = []*Experiment{Start, Memory, Density}
+var All = []*Experiment{Start, Memory, Density, Disk, Request, Work, Kernel, Isolation, Replication}
 
 // A Session is what an experiment works with.
 type Session struct {
@@ -32,6 +32,9 @@ type Session struct {
 	Root   string // the root directory that every arm was given
 	Dir    string // for files of the experiment's, which are removed at the end of the run
 	Effort Effort
+	// Distribution is a disk image or a directory with a distribution's user
+	// space, "" for that of this host.
+	Distribution string
 	// Start is the payload that marks its begin and end and does nothing that
 	// takes long between: ours, or the user's command.
 	Start []string

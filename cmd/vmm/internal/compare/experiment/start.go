@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 
 	"microvm/cmd/vmm/internal/compare"
-	"microvm/cmd/vmm/internal/measure"
 )
 
 // Start measures how long a payload takes to start and to end.
@@ -154,11 +153,7 @@ func (st *starter) precise() bool {
 		}
 	}
 	for _, v := range values {
-		if measure.Sparse(len(v)) {
-			return false
-		}
-		low, high := measure.MedianInterval(v)
-		if (high-low)/2 > st.Effort.Precision*measure.Median(v) {
+		if !st.Effort.precise(v) {
 			return false
 		}
 	}

@@ -1,0 +1,252 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/u-root/u-root/pkg/strace"
+
+	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/compare/arm"
+	"microvm/guestinit/payload/protocol"
+)
+
+// Isolation finds out what an arm leaves between the payload and the host's
+// kernel: what the payload sees, which of the host's system calls are open to the
+// process that serves it, and which are used.
+//
+// The process that serves the payload is the one that the host's kernel sees:
+// the payload itself, or a guest's monitor, which a guest would have to take
+// over first.
+var Isolation = &Experiment{
+	Name:  "isolation",
+	About: "what the payload sees, and which system calls of the host's its side may make and does make",
+	Run:   isolation,
+}
+
+// The metrics of Isolation.
+const (
+	// What the payload sees: counts.
+	SeenFiles      = protocol.Files             // files in the tree of its root, at most protocol.MaxFiles
+	SeenDevices    = protocol.Devices           // device files
+	SeenBlock      = protocol.BlockDevices      // disks and partitions in /sys
+	SeenInterfaces = protocol.NetworkInterfaces // network interfaces in /sys
+	SeenMounts     = protocol.Mounts            // mounts
+
+	// What the host's kernel allows the process that serves the payload: counts.
+	HostNamespaces   = "host-namespaces"   // namespaces that it shares with vmm, of those in /proc/PID/ns
+	HostCapabilities = "host-capabilities" // effective capabilities
+	HostCalls        = "host-calls"        // system calls that no seccomp filter forbids, of callNumbers, with arguments that are all 0
+	// HostForbidden is a text: the names of those that are forbidden.
+	HostForbidden = "host-calls-forbidden"
+
+	// What was made of the host's system calls by a start of the payload to its
+	// end, as strace sees it: by the payload itself, by the rest of the arm until a
+	// guest runs, and by the rest from then on (a guest's monitor only). Each
+	// is a count of different ones, a count of all with "-made", and a text
+	// with names and counts with "-names".
+	UsedByPayload = "used-by-payload"
+	UsedByArm     = "used-by-arm"
+	UsedForGuest  = "used-for-guest"
+	usedMade      = "-made"
+	usedNames     = "-names"
+)
+
+var seen = []string{SeenFiles, SeenDevices, SeenBlock, SeenInterfaces, SeenMounts}
+
+func isolation(ctx context.Context, s *Session) error {
+	steps := []struct {
+		metric string // that it records, at last
+		do     func(context.Context, PreparedArm) error
+	}{
+		{SeenFiles, s.recordSeen},
+		{HostNamespaces, s.recordServer},
+		{UsedByArm, s.recordCalls},
+	}
+	for i, a := range s.Arms {
+		for n, step := range steps {
+			s.Progress(i*len(steps)+n, len(s.Arms)*len(steps))
+			if s.Done(a.Name(), step.metric, 0) > 0 {
+				continue
+			}
+			if err := step.do(ctx, a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// recordSeen records what the payload sees.
+func (s *Session) recordSeen(ctx context.Context, a PreparedArm) error {
+	result, err := s.Complete(ctx, a, []string{program, protocol.ModeReach})
+	if err != nil {
+		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: SeenFiles, Unit: compare.Count}, err)
+	}
+	return s.recordSaid(ctx, a.Name(), result.Output, nil, seen)
+}
+
+// recordServer records what the host's kernel allows the process that serves the payload.
+func (s *Session) recordServer(ctx context.Context, a PreparedArm) error {
+	// The shell is a parent between this process and the one that is traced.
+	a.Prepared = wrapped{a.Prepared, []string{"/bin/sh", "-c", `"$@"; exit $?`, "sh"}}
+	h := &herd{Session: s, arm: a}
+	_, err := h.add(ctx)
+	var samples []compare.Sample
+	if err == nil {
+		samples, err = inspectServer(h.all[0], a.Kind())
+	}
+	err = errors.Join(err, h.dismiss(ctx))
+	for i := range samples {
+		samples[i].Arm = a.Name()
+		err = errors.Join(err, s.Record(samples[i]))
+	}
+	if err != nil {
+		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: HostNamespaces, Unit: compare.Count}, err)
+	}
+	return nil
+}
+
+// inspectServer returns samples of the process that serves an instance's payload.
+func inspectServer(i *arm.Instance, kind arm.Kind) ([]compare.Sample, error) {
+	pid, err := serverOf(i, kind)
+	if err != nil {
+		return nil, err
+	}
+	capabilities, err := effectiveCapabilities(pid)
+	if err != nil {
+		return nil, err
+	}
+	forbidden, err := forbiddenTo(pid)
+	if err != nil {
+		return nil, err
+	}
+	all := 0
+	for range callNumbers {
+		all++
+	}
+	shared, err := sharedNamespaces(pid)
+	if err != nil {
+		return nil, err
+	}
+	count := func(metric string, n int) compare.Sample {
+		return compare.Sample{Metric: metric, Unit: compare.Count, Value: float64(n)}
+	}
+	return []compare.Sample{
+		count(HostCapabilities, capabilities),
+		count(HostCalls, all-len(forbidden)),
+		{Metric: HostForbidden, Text: callNames(forbidden)},
+		count(HostNamespaces, shared),
+	}, nil
+}
+
+// serverOf returns the process that the host's kernel sees in the payload's place:
+// the payload, or the monitor, which is the only child of the shell that was
+// started.
+func serverOf(i *arm.Instance, kind arm.Kind) (int, error) {
+	for _, pid := range i.Processes() {
+		// The process may have ended, and then is not the one.
+		command, _ := os.ReadFile(procFile(pid, "comm"))
+		status, _ := os.ReadFile(procFile(pid, "status"))
+		if kind == arm.VM && strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", i.PID())) ||
+			kind != arm.VM && strings.TrimSpace(string(command)) == filepath.Base(program) {
+			return pid, nil
+		}
+	}
+	return 0, errors.New("no process of this host is the payload or its monitor")
+}
+
+func procFile(pid int, name string) string {
+	return filepath.Join("/proc", strconv.Itoa(pid), name)
+}
+
+// effectiveCapabilities returns how many capabilities a process has.
+func effectiveCapabilities(pid int) (int, error) {
+	status, err := os.ReadFile(procFile(pid, "status"))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(status), "\nCapEff:\t")
+	value, _, _ := strings.Cut(after, "\n")
+	set, err := strconv.ParseUint(value, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: CapEff: %w", procFile(pid, "status"), err)
+	}
+	return bits.OnesCount64(set), nil
+}
+
+// sharedNamespaces returns in how many namespaces a process is together with this one.
+func sharedNamespaces(pid int) (shared int, err error) {
+	entries, err := os.ReadDir("/proc/self/ns")
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
+		ours, err := os.Readlink(filepath.Join("/proc/self/ns", e.Name()))
+		if err != nil {
+			return 0, err
+		}
+		theirs, err := os.Readlink(procFile(pid, filepath.Join("ns", e.Name())))
+		if err != nil {
+			return 0, err
+		}
+		if ours == theirs {
+			shared++
+		}
+	}
+	return shared, nil
+}
+
+// callNames returns the names of system calls, the number of one whose name is
+// not known.
+func callNames(numbers []uint32) string {
+	names := make([]string, 0, len(numbers))
+	for _, n := range numbers {
+		name, err := strace.ByNumber(uintptr(n))
+		if err != nil {
+			name = strconv.Itoa(int(n))
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+// recordCalls records which system calls are made for a payload that does nothing.
+func (s *Session) recordCalls(ctx context.Context, a PreparedArm) error {
+	calls, err := s.trace(ctx, a)
+	if err != nil {
+		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: UsedByArm, Unit: compare.Count}, err)
+	}
+	for _, side := range []struct {
+		metric string
+		counts callCounts
+	}{{UsedByPayload, calls.payload}, {UsedForGuest, calls.guest}, {UsedByArm, calls.arm}} {
+		sample := compare.Sample{Arm: a.Name(), Unit: compare.Count}
+		made, names, different := sample, sample, sample
+		made.Metric, made.Value = side.metric+usedMade, float64(side.counts.total())
+		names.Metric, names.Unit, names.Text = side.metric+usedNames, "", side.counts.String()
+		different.Metric, different.Value = side.metric, float64(len(side.counts))
+		if err := errors.Join(s.Record(made), s.Record(names), s.Record(different)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// String returns names and counts, by name.
+func (c callCounts) String() string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		words = append(words, name, strconv.Itoa(c[name]))
+	}
+	return strings.Join(words, " ")
+}
