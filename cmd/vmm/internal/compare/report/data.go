@@ -45,17 +45,22 @@ func read(dir string) (*data, error) {
 }
 
 func newData(dir string, run *session.Run, samples []compare.Sample) *data {
+	cleanRun(run)
 	d := &data{dir: dir, run: run, kinds: make(map[string]arm.Kind)}
 	place := make(map[string]int)
-	for i := range run.Arms {
-		a := &run.Arms[i]
-		a.Version, a.Problem = clean(a.Version), clean(a.Problem)
+	for i, a := range run.Arms {
 		d.kinds[a.Name], place[a.Name] = a.Kind, i
+	}
+	placeOf := func(name string) int {
+		if i, ok := place[name]; ok {
+			return i
+		}
+		return len(place) // the instrument, and what is no arm
 	}
 	groups := make(map[compare.Key]*group)
 	for i := range samples {
 		s := &samples[i]
-		s.Arm, s.Metric = clean(s.Arm), clean(s.Metric)
+		s.Experiment, s.Arm, s.Metric, s.Unit = clean(s.Experiment), clean(s.Arm), clean(s.Metric), clean(s.Unit)
 		g := groups[s.Key()]
 		if g == nil {
 			g = &group{Key: s.Key(), strange: s.Host != run.Digest}
@@ -74,7 +79,7 @@ func newData(dir string, run *session.Run, samples []compare.Sample) *data {
 			g.values = append(g.values, s.Value)
 		}
 	}
-	slices.SortStableFunc(d.groups, func(a, b *group) int { return place[a.Arm] - place[b.Arm] })
+	slices.SortStableFunc(d.groups, func(a, b *group) int { return placeOf(a.Arm) - placeOf(b.Arm) })
 	return d
 }
 
@@ -84,12 +89,12 @@ const maxText = 500
 
 // clean makes a text that an arm's programs have written harmless to terminals
 // and short: each character that does not show becomes a space or a mark.
-func clean(text string) string {
-	short := []rune(strings.ToValidUTF8(text, "\uFFFD"))
+func clean[S ~string](text S) S {
+	short := []rune(strings.ToValidUTF8(string(text), "\uFFFD"))
 	if len(short) > maxText {
 		short = append(short[:maxText], '…')
 	}
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
+	return S(strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
 			return ' '
@@ -97,7 +102,28 @@ func clean(text string) string {
 			return '\uFFFD'
 		}
 		return r
-	}, string(short)))
+	}, string(short))))
+}
+
+// cleanRun cleans the texts of a run.
+func cleanRun(run *session.Run) {
+	for i := range run.Arms {
+		a := &run.Arms[i]
+		a.Name, a.Kind, a.Summary, a.Install = clean(a.Name), clean(a.Kind), clean(a.Summary), clean(a.Install)
+		a.Version, a.Problem = clean(a.Version), clean(a.Problem)
+	}
+	for i := range run.Inputs {
+		in := &run.Inputs[i]
+		in.Name, in.Path, in.SHA256 = clean(in.Name), clean(in.Path), clean(in.SHA256)
+	}
+	for _, words := range [][]string{run.Argv, run.Experiments} {
+		for i := range words {
+			words[i] = clean(words[i])
+		}
+	}
+	run.Digest, run.VMM, run.Effort.Name = clean(run.Digest), clean(run.VMM), clean(run.Effort.Name)
+	h := run.Host
+	h.Kernel, h.CPU.Model, h.CPU.Virtualization = clean(h.Kernel), clean(h.CPU.Model), clean(h.CPU.Virtualization)
 }
 
 // where returns the groups with values for which all conditions hold.

@@ -51,7 +51,7 @@ func differences(a, b *data) []string {
 	}
 	for _, i := range b.run.Inputs {
 		if hash, ok := hashes[i.Name]; ok && hash != i.SHA256 {
-			lines = append(lines, fmt.Sprintf("Input %q is not the same file.", clean(i.Name)))
+			lines = append(lines, fmt.Sprintf("Input %q is not the same file.", i.Name))
 		}
 	}
 	versions := make(map[string]string)
@@ -60,14 +60,14 @@ func differences(a, b *data) []string {
 	}
 	for _, arm := range b.run.Arms {
 		if version, ok := versions[arm.Name]; ok && version != arm.Version {
-			lines = append(lines, fmt.Sprintf("%s is version %q in A and %q in B.", clean(arm.Name), version, arm.Version))
+			lines = append(lines, fmt.Sprintf("%s is version %q in A and %q in B.", arm.Name, version, arm.Version))
 		}
 	}
 	return append(lines, "The effect is Cliff's delta: 1 if all values of B are larger, -1 if all are smaller. A * marks a median that has changed: the interval of the ratio does not hold 1.")
 }
 
 func describe(r *session.Run) string {
-	return clean(fmt.Sprintf("%s, Linux %s, %s", r.Host.CPU.Model, r.Host.Kernel, r.Host.Reality()))
+	return fmt.Sprintf("%s, Linux %s, %s", r.Host.CPU.Model, r.Host.Kernel, r.Host.Reality())
 }
 
 // compareExperiment returns the table of an experiment's values.

@@ -9,7 +9,6 @@ import (
 	"microvm/cmd/vmm/internal/compare/arm"
 	"microvm/cmd/vmm/internal/compare/experiment"
 	"microvm/cmd/vmm/internal/host"
-	"microvm/guestinit/payload/protocol"
 )
 
 // What a claim's words mean in numbers.
@@ -59,20 +58,25 @@ func judgeStart(d *data) answer {
 }
 
 func judgeDisk(d *data) answer {
-	smallest := func(kind arm.Kind) *group {
-		return lowest(d.where(metric(diskName, diskBytes), d.of(kind)))
-	}
-	vm, container := smallest(arm.VM), smallest(arm.Container)
+	vm := d.one(experiment.Disk.Name, experiment.DiskFiles, d.firstVM(experiment.Disk.Name))
+	container := lowest(d.where(metric(experiment.Disk.Name, experiment.DiskFiles), d.of(arm.Container)))
 	if vm == nil || container == nil {
 		return unmeasured("size of both a virtual machine and a container")
 	}
 	a := answer{Verdict: userSpace}
-	a.rest("bytes on disk", vm, container)
 	if vm.median() >= guestOS {
 		a.Verdict = yes
 	}
+	a.rest("bytes to start from", vm, container)
 	a.say("To run the payload, %s needs %s on disk, its kernel included, and %s needs %s.", vm.label(), vm.short(), container.label(), container.short())
-	a.say("A distribution's user space is as large in a container: the size is that of what is put in, plus a kernel.")
+	if more := d.one(experiment.Disk.Name, experiment.DiskInstance, vm.Arm); more != nil {
+		a.rest("bytes that a further instance takes", more)
+		a.say("A further virtual machine takes %s.", more.short())
+	}
+	if space := d.one(experiment.Disk.Name, experiment.DiskDistribution, experiment.DistributionArm); space != nil {
+		a.rest("a user space", space)
+		a.say("A distribution's user space takes %s, in a container's image as in a virtual machine's.", space.short())
+	}
 	return a
 }
 
@@ -138,7 +142,7 @@ func judgeDensity(d *data) answer {
 	if slower >= speedGone {
 		a.Verdict = yes
 	}
-	a.say("With others running, the start of a %s takes %s× as long as that of the first (%s and %s).", vm, digits(slower), crowded.short(), first.short())
+	a.say("With two or more others running, a start of %s takes %s, and %s alone: %s×.", vm, crowded.short(), first.short(), digits(slower))
 	for _, g := range d.groups {
 		if g.Experiment == experiment.Density.Name && g.Metric == experiment.DensityStop && len(g.texts) > 0 && slices.Contains([]arm.Kind{arm.VM, arm.Container}, d.kinds[g.Arm]) {
 			reached := 0.0
@@ -152,16 +156,16 @@ func judgeDensity(d *data) answer {
 }
 
 func judgeRequest(d *data) answer {
-	native, vm := d.first(arm.Process, requestName), d.firstVM(requestName)
+	native, vm := d.first(arm.Process, experiment.Request.Name), d.firstVM(experiment.Request.Name)
 	var a answer
 	var delayed, equalTo, unclear []string
 	for _, m := range []struct{ metric, name string }{
-		{protocol.SystemCall, "a system call"},
-		{protocol.PageFault, "a page fault"},
-		{protocol.Read, "a read of 4 KiB"},
-		{protocol.RoundTrip, "a message there and back"},
+		{experiment.RequestSystemCall, "a system call"},
+		{experiment.RequestPageFault, "a page fault"},
+		{experiment.RequestRead, "a read of 4 KiB"},
+		{experiment.RequestRoundTrip, "a message there and back"},
 	} {
-		base, guest := d.one(requestName, m.metric, native), d.one(requestName, m.metric, vm)
+		base, guest := d.one(experiment.Request.Name, m.metric, native), d.one(experiment.Request.Name, m.metric, vm)
 		if base == nil || guest == nil {
 			continue
 		}
@@ -200,11 +204,11 @@ func judgeRequest(d *data) answer {
 }
 
 func judgeWork(d *data) answer {
-	native := d.first(arm.Process, workName)
+	native := d.first(arm.Process, experiment.Work.Name)
 	a := answer{Verdict: yes}
 	var slower []string
-	for _, g := range d.where(ofExperiment(workName), d.of(arm.Container, arm.Engine)) {
-		base := d.one(workName, g.Metric, native)
+	for _, g := range d.where(ofExperiment(experiment.Work.Name), d.of(arm.Container, arm.Engine)) {
+		base := d.one(experiment.Work.Name, g.Metric, native)
 		if base == nil {
 			continue
 		}
@@ -237,7 +241,7 @@ func judgeKernel(d *data) answer {
 	var a answer
 	said := make(map[arm.Kind][]string) // releases
 	for _, g := range d.groups {
-		if g.Experiment != kernelName || g.Metric != protocol.Release || len(g.texts) == 0 {
+		if g.Experiment != experiment.Kernel.Name || g.Metric != experiment.KernelRelease || len(g.texts) == 0 {
 			continue
 		}
 		kind := d.kinds[g.Arm]
@@ -254,17 +258,66 @@ func judgeKernel(d *data) answer {
 	if !own(arm.Container) && !own(arm.Engine) && own(arm.VM) {
 		a.Verdict = yes
 	}
-	a.say("The host runs %s.", clean(d.run.Host.Kernel))
+	a.say("The host runs %s.", d.run.Host.Kernel)
 	a.say("Containers say %s, virtual machines %s.", distinct(said[arm.Container]), distinct(said[arm.VM]))
 	return a
 }
 
 func judgeIsolation(d *data) answer {
-	return unmeasured("isolation")
+	name := experiment.Isolation.Name
+	vm, container := d.firstVM(name), d.first(arm.Container, name)
+	used, may := d.one(name, experiment.UsedForGuest, vm), d.one(name, experiment.HostCalls, vm)
+	if used == nil && may == nil {
+		return unmeasured("count of what a virtual machine leaves in reach")
+	}
+	a := answer{Verdict: yes}
+	for _, g := range []*group{used, may} {
+		if g != nil && g.median() > 0 {
+			a.Verdict = no
+		}
+	}
+	count := func(arm, metric string) string {
+		g := d.one(name, metric, arm)
+		if g == nil {
+			return "an unknown number"
+		}
+		a.rest(metric, g)
+		return g.short()
+	}
+	a.say("A payload in %s itself makes %s different system calls of the host's, but its monitor makes %s for it while the guest runs; whoever takes the monitor over may make %s, and has %s capabilities.",
+		vm, count(vm, experiment.UsedByPayload), count(vm, experiment.UsedForGuest), count(vm, experiment.HostCalls), count(vm, experiment.HostCapabilities))
+	if container != "" {
+		a.say("A payload in %s makes %s, may make %s, and has %s capabilities.",
+			container, count(container, experiment.UsedByPayload), count(container, experiment.HostCalls), count(container, experiment.HostCapabilities))
+	}
+	return a
 }
 
 func judgeReplication(d *data) answer {
-	return unmeasured("replication")
+	name := experiment.Replication.Name
+	var a answer
+	for _, arm := range []string{d.firstVM(name), d.first(arm.Container, name)} {
+		copies, once := d.one(name, experiment.ReplicationRoot, arm), d.one(name, experiment.ReplicationRootOnce, arm)
+		mapped, shared := d.one(name, experiment.ReplicationMapped, arm), d.one(name, experiment.ReplicationShared, arm)
+		if copies == nil || once == nil || mapped == nil || shared == nil || once.median() == 0 {
+			continue
+		}
+		n := copies.median() / once.median()
+		if a.Verdict == "" { // of the virtual machine
+			a.Verdict = no
+			if n > 1+sharing {
+				a.Verdict = yes
+			}
+		}
+		a.rest("root directory's pages in memory", copies, once)
+		a.rest("mapped, and shared of it", mapped, shared)
+		a.say("%d instances of %s have %s copies of each page of the root directory that is in memory, and share %s of the %s that they map.",
+			copies.Instances, arm, digits(n), shared.short(), mapped.short())
+	}
+	if a.Verdict == "" || d.firstVM(name) == "" {
+		return unmeasured("count of a virtual machine's pages")
+	}
+	return a
 }
 
 // isArm is the condition that a group is of an arm.

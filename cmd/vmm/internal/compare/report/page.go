@@ -102,9 +102,9 @@ func (d *data) facts() [][2]string {
 	}
 	facts := [][2]string{
 		{"measured", day(d.run.Started)},
-		{"processor", clean(d.run.Host.CPU.Model)},
-		{"kernel", clean(d.run.Host.Kernel)},
-		{"effort", clean(d.run.Effort.Name)},
+		{"processor", d.run.Host.CPU.Model},
+		{"kernel", d.run.Host.Kernel},
+		{"effort", d.run.Effort.Name},
 		{"raw samples", fmt.Sprint(values)},
 	}
 	if !d.run.Finished.IsZero() {
@@ -168,7 +168,7 @@ func cgroup(c host.Cgroup) string {
 func (d *data) again() []string {
 	var words []string
 	for _, word := range d.run.Argv {
-		words = append(words, shellWord(clean(word)))
+		words = append(words, shellWord(word))
 	}
 	return []string{strings.Join(words, " "), "vmm compare report " + shellWord(d.dir)}
 }

@@ -67,7 +67,8 @@ const (
 // The library does not quote text: what is given to it is quoted before.
 func (p *picture) draw(width, height int, id, title, desc string) (template.HTML, error) {
 	invisible := chart.Style{Hidden: true}
-	text := chart.Style{ClassName: "tick", FontSize: textSize, StrokeColor: drawing.ColorBlack, StrokeWidth: 1}
+	text := chart.Style{ClassName: "tick", FontSize: textSize + 1, // browsers' letters are wider than the library's
+		StrokeColor: drawing.ColorBlack, StrokeWidth: 1}
 	name := chart.Style{ClassName: "name", FontSize: textSize}
 	c := chart.Chart{
 		Width: width, Height: height, DPI: 72,

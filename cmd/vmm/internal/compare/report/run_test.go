@@ -68,7 +68,7 @@ func (m *madeUp) everything() *madeUp {
 		"vmm": {0.2, 0.25, 0.26, 3.9, 4.2}, "qemu-microvm": {0.9, 1, 3, 9.1, 9.5},
 	}
 	stages := []compare.Boundary{compare.Ready, compare.GuestStart, compare.KernelEntry, compare.Init, compare.Payload}
-	for round := range 12 {
+	for round := range 24 {
 		for _, cache := range []compare.Cache{compare.Warm, compare.Cold} {
 			for _, a := range m.run.Arms {
 				for i, to := range stages {
@@ -79,6 +79,9 @@ func (m *madeUp) everything() *madeUp {
 					if cache == compare.Cold {
 						v *= 1.5
 					}
+					if a.Name == "podman" && round%2 == 0 { // waits now and then
+						v *= 2
+					}
 					m.add(compare.Sample{Experiment: "start", Arm: a.Name, Metric: experiment.StartTime, Unit: compare.Seconds,
 						From: compare.Spawn, To: to, Cache: cache, Round: round, Value: m.spread(v)})
 				}
@@ -87,6 +90,7 @@ func (m *madeUp) everything() *madeUp {
 	}
 	m.growing()
 	m.rates()
+	m.amounts()
 	return m
 }
 
@@ -122,6 +126,7 @@ func (m *madeUp) rates() {
 			add := func(experiment, metric string, unit compare.Unit, v float64) {
 				m.add(compare.Sample{Experiment: experiment, Arm: a.Name, Metric: metric, Unit: unit, Round: round, Value: steady(v)})
 			}
+			add("request", protocol.PageFault, compare.PerSecond, 4e5)
 			add("request", protocol.SystemCall, compare.PerSecond, 1e6)
 			add("request", protocol.RoundTrip, compare.PerSecond, 3e4/slower[a.Name])
 			add("request", protocol.Read, compare.PerSecond, 2e4/slower[a.Name])
@@ -134,6 +139,33 @@ func (m *madeUp) rates() {
 		}
 		m.add(compare.Sample{Experiment: "kernel", Arm: a.Name, Metric: protocol.Release, Unit: compare.Count, Text: release})
 	}
+}
+
+// amounts adds what is counted once.
+func (m *madeUp) amounts() {
+	for _, a := range m.run.Arms {
+		if a.Problem != "" {
+			continue
+		}
+		factor, copies := 1.0, 1.0
+		if a.Kind == arm.VM {
+			factor, copies = 8, 4
+		}
+		add := func(experiment, metric string, unit compare.Unit, v float64, instances int) {
+			m.add(compare.Sample{Experiment: experiment, Arm: a.Name, Metric: metric, Unit: unit, Value: v, Instances: instances})
+		}
+		add("disk", experiment.DiskFiles, compare.Bytes, 2.1e6*factor, 0)
+		add("disk", experiment.DiskInstance, compare.Bytes, 0, 0)
+		add("isolation", experiment.UsedByPayload, compare.Count, 24-3*factor, 0)
+		add("isolation", experiment.UsedForGuest, compare.Count, factor, 0)
+		add("isolation", experiment.HostCalls, compare.Count, 362, 0)
+		add("isolation", experiment.HostCapabilities, compare.Count, 41, 0)
+		add("replication", experiment.ReplicationMapped, compare.Bytes, 9e6*factor, 4)
+		add("replication", experiment.ReplicationShared, compare.Bytes, 5e6, 4)
+		add("replication", experiment.ReplicationRoot, compare.Bytes, 2e6*copies, 4)
+		add("replication", experiment.ReplicationRootOnce, compare.Bytes, 2e6, 4)
+	}
+	m.add(compare.Sample{Experiment: "disk", Arm: experiment.DistributionArm, Metric: experiment.DiskDistribution, Unit: compare.Bytes, Value: 480e6})
 }
 
 // write writes the run to a directory.

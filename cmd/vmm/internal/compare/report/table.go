@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -68,6 +69,9 @@ func (g *group) measurement() measurement {
 
 func (m measurement) String() string {
 	text := m.metric
+	if meaning := meanings[m.metric]; meaning != "" {
+		text += " (" + meaning + ")"
+	}
 	if m.to != "" {
 		text += fmt.Sprintf(" from %s to %s", m.from, m.to)
 	}
@@ -149,6 +153,9 @@ func distribution(m measurement, groups []*group) table {
 // ratio is the cell that compares a group to the table's first, or a note why
 // there is none.
 func (t *table) ratio(g, base *group) string {
+	if g == base {
+		return "1×"
+	}
 	r, err := ratio(g, base)
 	if err != nil {
 		t.note("no ratio: " + err.Error())
@@ -192,7 +199,7 @@ func (d *data) stages(name string) []table {
 			Trace:   trace(compare.Key{Experiment: name, From: compare.Spawn, Cache: c}),
 			Notes:   []string{"· a boundary that this arm does not show"},
 		}
-		rows(&t, groups, "·", func(g *group) compare.Boundary { return g.To }, func(a, b compare.Boundary) int {
+		fill(&t, "arm", groups, (*group).label, func(g *group) compare.Boundary { return g.To }, func(a, b compare.Boundary) int {
 			return slices.Index(compare.Boundaries, a) - slices.Index(compare.Boundaries, b)
 		})
 		tables = append(tables, t)
@@ -207,55 +214,79 @@ func (d *data) byInstances(name string) []table {
 	order, of := byMeasurement(d.where(ofExperiment(name), not(instances(0))))
 	for _, m := range order {
 		t := table{Caption: m.String() + ", median by number of instances", Words: 1, Trace: m.trace()}
-		rows(&t, of[m], "·", func(g *group) int { return g.Instances }, cmp.Compare[int])
+		fill(&t, "arm", t.thin(of[m]), (*group).label, func(g *group) int { return g.Instances }, cmp.Compare[int])
 		tables = append(tables, t)
 	}
 	return tables
 }
 
-// amounts returns a table of all amounts and numbers of one instance.
+// maxColumns is how many numbers of instances fit beside each other.
+const maxColumns = 9
+
+// thin leaves out numbers of instances but powers of two and the largest, if there
+// are too many for a table.
+func (t *table) thin(groups []*group) []*group {
+	numbers := values(groups, func(g *group) int { return g.Instances })
+	if len(numbers) <= maxColumns {
+		return groups
+	}
+	t.note("numbers between the powers of two are in the raw samples")
+	most := slices.Max(numbers)
+	return slices.DeleteFunc(slices.Clone(groups), func(g *group) bool {
+		return g.Instances != most && bits.OnesCount(uint(g.Instances)) != 1
+	})
+}
+
+// amounts returns a table of all amounts and numbers of one instance, an arm a
+// column.
 func (d *data) amounts(name string) []table {
 	groups := d.where(ofExperiment(name), instances(0), amount)
 	if len(groups) == 0 {
 		return nil
 	}
-	t := table{Caption: "medians of amounts and numbers", Words: 1, Trace: trace(compare.Key{Experiment: name})}
-	place := make(map[string]int)
-	for _, g := range groups {
-		if _, known := place[g.Metric]; !known {
-			place[g.Metric] = len(place)
-		}
-	}
-	rows(&t, groups, "·", func(g *group) string { return g.Metric }, func(a, b string) int { return place[a] - place[b] })
+	t := table{Caption: "medians of amounts and numbers", Words: 1, Trace: trace(compare.Key{Experiment: name}), Notes: []string{"· not measured"}}
+	fill(&t, "metric", groups, func(g *group) string { return g.Metric }, (*group).label, nil)
 	return []table{t}
 }
 
-// rows fills a table with a row for each arm and a column for each value of
-// column, in the order of compare. Where an arm has none, the cell is none.
-func rows[C comparable](t *table, groups []*group, none string, column func(*group) C, compare func(a, b C) int) {
-	columns := make(map[C]bool)
-	cells := make(map[string]map[C]string)
-	var arms []string
-	for _, g := range groups {
-		columns[column(g)] = true
-		if cells[g.label()] == nil {
-			cells[g.label()] = make(map[C]string)
-			arms = append(arms, g.label())
-		}
-		cells[g.label()][column(g)] = format(g.Unit, g.median())
+// fill makes of groups the cells of a table, with a row for each value of row and a
+// column for each of column: in the order in which they come first, columns in
+// that of order if it is not nil.
+func fill[R, C comparable](t *table, corner string, groups []*group, row func(*group) R, column func(*group) C, order func(a, b C) int) {
+	rows, columns := values(groups, row), values(groups, column)
+	if order != nil {
+		slices.SortFunc(columns, order)
 	}
-	order := slices.SortedFunc(maps.Keys(columns), compare)
-	t.Head = []string{"arm"}
-	for _, c := range order {
+	type place struct {
+		row    R
+		column C
+	}
+	cells := make(map[place]string)
+	for _, g := range groups {
+		cells[place{row(g), column(g)}] = format(g.Unit, g.median())
+	}
+	t.Head = []string{corner}
+	for _, c := range columns {
 		t.Head = append(t.Head, fmt.Sprint(c))
 	}
-	for _, arm := range arms {
-		row := []string{arm}
-		for _, c := range order {
-			row = append(row, cmp.Or(cells[arm][c], none))
+	for _, r := range rows {
+		line := []string{fmt.Sprint(r)}
+		for _, c := range columns {
+			line = append(line, cmp.Or(cells[place{r, c}], "·"))
 		}
-		t.Rows = append(t.Rows, row)
+		t.Rows = append(t.Rows, line)
 	}
+}
+
+// values returns the different values of f.
+func values[V comparable](groups []*group, f func(*group) V) []V {
+	var all []V
+	for _, g := range groups {
+		if v := f(g); !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
 // words returns a table of what arms said that is no number.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
@@ -43,12 +44,26 @@ func (t *table) write(out *bytes.Buffer) {
 	fmt.Fprintf(out, "%s\n", t.Caption)
 	columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
-		fmt.Fprintf(columns, "  %s\n", strings.Join(row, "\t"))
+		fmt.Fprintf(columns, "  %s\n", strings.Join(shorten(row), "\t"))
 	}
 	columns.Flush() // to a buffer, which does not fail
 	for _, n := range t.Notes {
 		fmt.Fprintf(out, "%s\n", wrap(n, "  "))
 	}
+}
+
+// cellWidth is how long the text of a cell is at most, in characters.
+const cellWidth = 60
+
+// shorten cuts texts that are too long for a column.
+func shorten(row []string) []string {
+	short := slices.Clone(row)
+	for i, text := range short {
+		if r := []rune(text); len(r) > cellWidth {
+			short[i] = string(r[:cellWidth-1]) + "…"
+		}
+	}
+	return short
 }
 
 // wrap breaks text between words into lines, each of which begins with indent.
