@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -63,9 +64,15 @@ func Build(ctx context.Context, o Options) (Result, error) {
 		}
 	}
 	o.progress("writing %s", o.Output)
-	result.Size, err = writeAtomically(o.Output, a)
+	result.Size, err = writeAtomically(o.Output, a.write)
 	return result, err
 }
+
+// The devices that process 1 needs, by their names in the archive.
+const (
+	console = "dev/console"
+	null    = "dev/null"
+)
 
 // addSkeleton adds what every archive has: the directories that process 1
 // mounts file systems on, unless they are there, and the devices that are needed
@@ -84,8 +91,8 @@ func addSkeleton(a *archive) {
 		perm         uint64
 		major, minor uint64 // Linux Documentation/admin-guide/devices.txt
 	}{
-		{"dev/console", 0o600, 5, 1}, // the kernel opens it as process 1's streams
-		{"dev/null", 0o666, 1, 3},    // the Go runtime opens it where the kernel had no console
+		{console, 0o600, 5, 1}, // the kernel opens it as process 1's streams
+		{null, 0o666, 1, 3},    // the Go runtime opens it where the kernel had no console
 	} {
 		a.add(cpio.CharDev(d.name, d.perm, d.major, d.minor))
 	}
@@ -132,9 +139,9 @@ func (o *Options) addBusybox(ctx context.Context, a *archive, c *compiler, work 
 	return nil
 }
 
-// writeAtomically writes the archive to a new file beside the one called name,
-// and puts it in that one's place when it is complete.
-func writeAtomically(name string, a *archive) (size int64, err error) {
+// writeAtomically has write fill a new file beside the one called name, and puts
+// it in that one's place when it is complete.
+func writeAtomically(name string, write func(io.Writer) error) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
 		return 0, fmt.Errorf("cannot write %s: %w", name, err)
@@ -147,7 +154,7 @@ func writeAtomically(name string, a *archive) (size int64, err error) {
 		}
 	}()
 	out := bufio.NewWriter(f)
-	if err := errors.Join(a.write(out), out.Flush(), f.Chmod(0o644)); err != nil {
+	if err := errors.Join(write(out), out.Flush(), f.Chmod(0o644)); err != nil {
 		return 0, err
 	}
 	info, err := f.Stat()

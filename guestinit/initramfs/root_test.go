@@ -214,8 +214,33 @@ func TestRootFileThatShrinks(t *testing.T) {
 	write(t, root+"/file", "some text")
 	a := newArchive()
 	must(t, a.addTree(root), os.Truncate(root+"/file", 3))
-	if _, err := writeAtomically(filepath.Join(t.TempDir(), "x"), a); err == nil || !strings.Contains(err.Error(), "file") {
+	if _, err := writeAtomically(filepath.Join(t.TempDir(), "x"), a.write); err == nil || !strings.Contains(err.Error(), "file") {
 		t.Errorf("error %v, want one that names the file", err)
+	}
+}
+
+// The archive of the root follows that of init, and has nothing in it that init
+// needs otherwise.
+func TestExtend(t *testing.T) {
+	dir := t.TempDir()
+	base, root, output := dir+"/base", dir+"/root", dir+"/output"
+	write(t, base, "12345")
+	write(t, root+"/init", "its own")
+	write(t, root+"/dev/console", "")
+	write(t, root+"/bin/program", "text")
+	must(t, Extend(base, root, output))
+	archive, err := os.ReadFile(output)
+	must(t, err)
+	after, found := bytes.CutPrefix(archive, []byte("12345\x00\x00\x00"))
+	if !found {
+		t.Fatalf("the archive begins with %q", archive[:8])
+	}
+	names, records := unpack(t, after)
+	if want := []string{"bin", "bin/program", "dev"}; !slices.Equal(names, want) || content(t, records["bin/program"]) != "text" {
+		t.Errorf("the second archive has %q, want %q", names, want)
+	}
+	if err := Extend(base, dir+"/none", dir+"/other"); err == nil || !strings.Contains(err.Error(), "root directory: ") {
+		t.Errorf("error %v, want one about the root directory", err)
 	}
 }
 
