@@ -88,4 +88,7 @@ const (
 	// ByteMarks are the bytes that the guest writes to its port, on
 	// descriptor 3: a guestport stage each, timed when they arrive.
 	ByteMarks
+	// NoMarks is for an arm whose payload has neither the host's clock nor a
+	// port.
+	NoMarks
 )

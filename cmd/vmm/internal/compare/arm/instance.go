@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,6 +51,9 @@ type Result struct {
 // or of this process, which the kernel tells the arm's process by SIGKILL. It has
 // a session of its own, so that no signal of a terminal reaches it.
 func Start(ctx context.Context, c *Command) (*Instance, error) {
+	if len(c.ID) < minName {
+		return nil, fmt.Errorf("%q is too short a name for an instance: it must have %d letters, so that no other process bears it by chance", c.ID, minName)
+	}
 	i := &Instance{
 		command: *c,
 		passed:  map[compare.Boundary]time.Duration{compare.Spawn: 0},
@@ -118,13 +122,13 @@ func (i *Instance) read(p *pipes) *sync.WaitGroup {
 	switch i.command.Marks {
 	case ClockMarks:
 		do(func() error { return readClocks(stdout, i.pass) })
+		return &readers
 	case EventMarks:
-		do(func() error { return drain(stdout) })
 		do(func() error { return readEvents(p.marks.r, i.pass) })
 	case ByteMarks:
-		do(func() error { return drain(stdout) })
 		do(func() error { return readBytes(p.marks.r, i.pass) })
 	}
+	do(func() error { return drain(stdout) })
 	return &readers
 }
 
@@ -177,15 +181,14 @@ const removeTime = time.Minute
 // find returns the processes of the instance, which may have just ended.
 func (i *Instance) find() []int {
 	words := []string{i.command.ID}
-	if id, err := os.ReadFile(i.command.IDFile); err == nil && len(id) >= minName {
-		words = append(words, string(id))
+	if id, err := os.ReadFile(i.command.IDFile); err == nil && len(id) >= minName { // or it is being written
+		words = append(words, strings.TrimSpace(string(id)))
 	}
 	return processes(i.cmd.Process.Pid, words)
 }
 
-// minName is how long an engine's own name for an instance is at least, so that
-// no other process bears it by chance.
-const minName = 12
+// minName is how long the names of an instance are at least.
+const minName = 8
 
 // verdict is the error that tells how the instance ended.
 func (i *Instance) verdict(waitErr error) error {

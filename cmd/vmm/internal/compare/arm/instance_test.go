@@ -255,7 +255,7 @@ func TestOrphan(t *testing.T) {
 	if r, err := run(t, c); err != nil || r.Output != "put away\n" {
 		t.Errorf("output %q, %v", r.Output, err)
 	}
-	if r, err := run(t, fake(t, ClockMarks, "(setsid sleep 1000; echo never) & :")); err != nil || r.Output != "" {
+	if r, err := run(t, fake(t, ClockMarks, "setsid sleep 1000 & echo begun")); err != nil || r.Output != "begun\n" {
 		t.Errorf("output %q, %v", r.Output, err)
 	}
 }
@@ -296,7 +296,7 @@ func TestNoProgram(t *testing.T) {
 		return len(entries)
 	}
 	before := descriptors()
-	_, err := Start(t.Context(), &Command{ID: "fake-none", Argv: []string{"/no/such/program"}})
+	_, err := Start(t.Context(), &Command{ID: "fake-without-program", Argv: []string{"/no/such/program"}})
 	wantError(t, err, "/no/such/program", "no such file")
 	if after := descriptors(); after != before {
 		t.Errorf("%d descriptors are open, before %d", after, before)

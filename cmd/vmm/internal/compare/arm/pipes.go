@@ -20,7 +20,7 @@ type pipes struct {
 func openPipes(marks Marks) (*pipes, error) {
 	p := &pipes{}
 	want := []*pipe{&p.stdin, &p.stdout, &p.stderr}
-	if marks != ClockMarks {
+	if marks == EventMarks || marks == ByteMarks {
 		want = append(want, &p.marks)
 	}
 	for _, one := range want {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,9 +71,24 @@ func readProcess(pid int, words []string) (p process, alive bool) {
 	for _, file := range []string{"cmdline", "cgroup", "environ"} {
 		// Those of another user's processes cannot be read.
 		text, _ := os.ReadFile(filepath.Join(dir, file))
-		p.named = p.named || slices.ContainsFunc(words, func(w string) bool { return bytes.Contains(text, []byte(w)) })
+		p.named = p.named || slices.ContainsFunc(words, func(w string) bool { return hasWord(text, w) })
 	}
 	return p, true
+}
+
+// hasWord reports whether word is in text and not only the beginning of a longer
+// one, as "crun-1" is of "crun-12".
+func hasWord(text []byte, word string) bool {
+	for rest := text; ; {
+		_, after, found := bytes.Cut(rest, []byte(word))
+		if !found {
+			return false
+		}
+		if next, _ := utf8.DecodeRune(after); !unicode.IsLetter(next) && !unicode.IsDigit(next) {
+			return true
+		}
+		rest = after
+	}
 }
 
 // How long and how often kill tries: a process that has just begun a child may

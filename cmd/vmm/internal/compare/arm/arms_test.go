@@ -1,0 +1,286 @@
+package arm
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"microvm/cmd/vmm/internal/compare"
+	"microvm/guestinit/payload/protocol"
+)
+
+// Each arm that is usable on this host runs our payload, and leaves nothing on the
+// host. Where it must run everything, this makes a skip a failure.
+const noSkip = "MICROVM_NOSKIP"
+
+// skip skips the test because the arm cannot be used here.
+func skip(t *testing.T, reason error) {
+	t.Helper()
+	if os.Getenv(noSkip) != "" {
+		t.Fatalf("%s is set: %v", noSkip, reason)
+	}
+	t.Skip(reason)
+}
+
+// payloadRoot makes a root directory with our payload.
+func payloadRoot(t *testing.T) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "root")
+	for _, dir := range []string{"proc", "sys", "dev", "tmp", "etc", "run"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(root, "payload"), "microvm/guestinit/payload")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return root
+}
+
+// testEnv is what make has built.
+func testEnv(t *testing.T) *Env {
+	t.Helper()
+	built := func(path string) string {
+		abs, err := filepath.Abs(filepath.Join("../../../../..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return abs
+	}
+	return &Env{
+		Kernel: built("build/kernels/cloud/vmlinuz"), GuestInit: built("build/minimal.cpio"),
+		VMM: built("bin/vmm"), Memory: 512 << 20,
+	}
+}
+
+// traces is what arms may leave on a host, by kind.
+func traces(t *testing.T) map[string][]string {
+	t.Helper()
+	found := make(map[string][]string)
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found["mounts"] = strings.Split(string(mounts), "\n")
+	_ = filepath.WalkDir(cgroupRoot, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			found["cgroups"] = append(found["cgroups"], path)
+		}
+		return nil
+	})
+	for kind, pattern := range map[string]string{
+		"containers": "/run/[cr]*/*", "images": "/var/lib/containers/*/*", "locks": "/dev/shm/*lock*",
+		"interfaces": "/sys/class/net/*", "temporary files": filepath.Join(os.TempDir(), "vmm-*"),
+	} {
+		if found[kind], err = filepath.Glob(pattern); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pid := range processes(-1, []string{testWord}) {
+		found["processes"] = append(found["processes"], fmt.Sprint(pid, names([]int{pid})))
+	}
+	return found
+}
+
+// compareTraces fails the test for what is there after that was not there before.
+func compareTraces(t *testing.T, before, after map[string][]string) {
+	t.Helper()
+	for kind, names := range after {
+		for _, name := range names {
+			if !slices.Contains(before[kind], name) {
+				t.Errorf("left on the host, of the %s: %s", kind, name)
+			}
+		}
+	}
+}
+
+// prepare prepares an arm that is usable here. At the test's end it is closed.
+func prepare(t *testing.T, a Arm, root string) Prepared {
+	t.Helper()
+	e := testEnv(t)
+	version, err := a.Probe(t.Context(), e)
+	if err != nil {
+		skip(t, fmt.Errorf("%s is not usable here: %w", a.Name(), err))
+	}
+	t.Logf("%s: %s", a.Name(), version)
+	dir := t.TempDir()
+	p, err := a.Prepare(t.Context(), e, root, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := p.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// testWord is in the ID of each instance of this test's.
+var testWord = fmt.Sprintf("vmmtest%d", os.Getpid())
+
+var instances int
+
+// testID is one that no other instance has.
+func testID() string {
+	instances++
+	return fmt.Sprintf("%s-%d", testWord, instances)
+}
+
+func TestArms(t *testing.T) {
+	root := payloadRoot(t)
+	for _, a := range All() {
+		t.Run(a.Name(), func(t *testing.T) {
+			before := traces(t)
+			defer func() { compareTraces(t, before, traces(t)) }()
+			t.Run("lives", func(t *testing.T) {
+				p := prepare(t, a, root)
+				t.Run("ends", func(t *testing.T) { testEnds(t, a, p) })
+				t.Run("fails", func(t *testing.T) { testFails(t, a, p) })
+				t.Run("killed", func(t *testing.T) { testKilled(t, a, p) })
+				t.Run("several", func(t *testing.T) { testSeveral(t, a, p) })
+				for _, f := range p.Files() {
+					if _, err := os.Stat(f); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// armTime is how long an instance may take on an emulated host.
+const armTime = 2 * time.Minute
+
+// begin starts the payload.
+func begin(t *testing.T, p Prepared, argv ...string) *Instance {
+	t.Helper()
+	c, err := p.Command(testID(), append([]string{"/payload"}, argv...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, c)
+}
+
+// testEnds has an instance that ends by itself: it passes the arm's boundaries in
+// their order, and what it says arrives.
+func testEnds(t *testing.T, a Arm, p Prepared) {
+	ctx, cancel := context.WithTimeout(t.Context(), armTime)
+	defer cancel()
+	r, err := begin(t, p, protocol.ModeIdentity).Wait(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := slices.SortedFunc(maps.Keys(r.Passed), func(x, y compare.Boundary) int {
+		return slices.Index(compare.Boundaries, x) - slices.Index(compare.Boundaries, y)
+	})
+	if !slices.Equal(order, a.Passes()) {
+		t.Errorf("passed %v, want %v", r.Passed, a.Passes())
+	}
+	for i, b := range order[1:] {
+		t.Logf("%s %v", b, r.Passed[b])
+		if r.Passed[b] < r.Passed[order[i]] && b != compare.Exit {
+			t.Errorf("passed %q before %q", b, order[i])
+		}
+	}
+	if !strings.Contains(r.Output, protocol.TextPrefix+protocol.SystemName+" Linux") {
+		t.Errorf("output %q", r.Output)
+	}
+}
+
+// testFails has an instance of a program that is not there.
+func testFails(t *testing.T, a Arm, p Prepared) {
+	if a.Kind() == VM && a.Name() != "vmm" {
+		t.Skip("a monitor does not learn of its guest's status")
+	}
+	c, err := p.Command(testID(), []string{"/no-such-program"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), armTime)
+	defer cancel()
+	i, err := Start(ctx, c)
+	if err == nil {
+		_, err = i.Wait(ctx)
+	}
+	wantError(t, err, "no-such-program")
+}
+
+// testKilled has an instance that waits, and is killed.
+func testKilled(t *testing.T, a Arm, p Prepared) {
+	i := begin(t, p, protocol.ModeHold)
+	if slices.Contains(a.Passes(), compare.Payload) {
+		ctx, cancel := context.WithTimeout(t.Context(), armTime)
+		defer cancel()
+		if _, err := i.Await(ctx, compare.Payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := i.Processes()
+	if !slices.Contains(all, i.PID()) {
+		t.Errorf("processes %v without %d", all, i.PID())
+	}
+	t.Logf("processes %v", names(all))
+	if err := i.Kill(); err != nil {
+		t.Error(err)
+	}
+	for _, pid := range all {
+		if _, alive := readProcess(pid, nil); alive {
+			t.Errorf("process %d is still there", pid)
+		}
+	}
+}
+
+// names are those of processes.
+func names(pids []int) (names []string) {
+	for _, pid := range pids {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		names = append(names, strings.TrimSpace(string(name)))
+	}
+	return names
+}
+
+// testSeveral has instances that run at once, each of which has its own processes,
+// and end with their input.
+func testSeveral(t *testing.T, a Arm, p Prepared) {
+	if a.Kind() == VM || !slices.Contains(a.Passes(), compare.Payload) {
+		t.Skip("its payload's input is a console, or it does not tell that it waits")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), armTime)
+	defer cancel()
+	var all []*Instance
+	seen := make(map[int]bool)
+	for range 3 {
+		i := begin(t, p, protocol.ModeHold)
+		if _, err := i.Await(ctx, compare.Payload); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, i)
+	}
+	for _, i := range all {
+		for _, pid := range i.Processes() {
+			if seen[pid] {
+				t.Errorf("process %d is of two instances", pid)
+			}
+			seen[pid] = true
+		}
+	}
+	for _, i := range all {
+		i.Stdin().Close()
+		if _, err := i.Wait(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package arm
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// An engine is a program that runs containers from images, prepared: it has the
+// image. Docker and podman take the same commands.
+type engine struct {
+	program string
+	env     []string // of the program, in addition to ours
+	flags   []string // of its command "run" besides those of runFlags
+	dir     string
+	image   string
+	files   []string
+	close   func(ctx context.Context) error // after the containers and the image are removed
+}
+
+// runFlags are those of "run". No network, because no other arm has one; no log,
+// because what is on standard output is enough.
+var runFlags = []string{"run", "--rm", "--interactive", "--network=none", "--log-driver=none", "--pull=never"}
+
+// call runs one of the engine's commands.
+func (g *engine) call(ctx context.Context, argv ...string) (string, error) {
+	return callWith(ctx, g.env, append([]string{g.program}, argv...)...)
+}
+
+// importRoot makes an image of the root directory.
+func (g *engine) importRoot(ctx context.Context, root string) error {
+	archive := filepath.Join(g.dir, "root.tar")
+	if err := writeTar(archive, root); err != nil {
+		return err
+	}
+	g.image = uniqueName() + ":latest"
+	if _, err := g.call(ctx, "import", archive, g.image); err != nil {
+		return err
+	}
+	return os.Remove(archive)
+}
+
+func (g *engine) Command(id string, argv []string) (*Command, error) {
+	name := filepath.Join(g.dir, id+".cid")
+	run := slices.Concat([]string{g.program}, runFlags, g.flags, []string{"--name=" + id, "--cidfile=" + name, g.image}, argv)
+	return &Command{
+		ID: id, Argv: run, Env: g.env,
+		IDFile: name, Linger: engineLinger,
+		Remove: func(ctx context.Context) error {
+			_, err := g.call(ctx, "rm", "--force", id)
+			return err
+		},
+	}, nil
+}
+
+func (g *engine) Files() []string { return g.files }
+
+func (g *engine) Close(ctx context.Context) error {
+	_, err := g.call(ctx, "rmi", "--force", g.image)
+	if g.close == nil || err != nil {
+		return err
+	}
+	return g.close(ctx)
+}
+
+// uniqueName is one for an image or a cgroup that nobody else has.
+func uniqueName() string { return "vmm-compare-" + strings.ToLower(rand.Text()) }
+
+// writeTar writes the tree below root to an archive.
+func writeTar(path, root string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := tar.NewWriter(f)
+	if err := w.AddFS(os.DirFS(root)); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,24 @@
+package arm
+
+// The guest's console is standard output. kvmtool keeps a socket for each guest in
+// the home directory, and has no port that tells of a guest's writes.
+func newKvmtool() Arm {
+	return monitorArm{
+		about: about{"kvmtool", VM, "the monitor that the kernel's developers test KVM with",
+			"build it: https://git.kernel.org/pub/scm/linux/kernel/git/will/kvmtool.git; from Debian 13 on: apt-get install kvmtool", outerPasses},
+		program: "lkvm", version: []string{"version"},
+		prepare: func(path string, g guest, dir string) (Prepared, error) {
+			return plain{files: g.files(), command: func(id string, argv []string, _ Extras) (*Command, error) {
+				line, err := guestLine(argv)
+				if err != nil {
+					return nil, err
+				}
+				return &Command{
+					ID: id, Env: []string{"HOME=" + dir}, Marks: NoMarks,
+					Argv: []string{path, "run", "--name", id, "--kernel", g.kernel, "--initrd", g.initrd,
+						"--mem", g.mebibytes(), "--cpus", "1", "--console", "serial", "--network", "mode=none", "--params", line},
+				}, nil
+			}}, nil
+		},
+	}
+}
