@@ -152,7 +152,7 @@ func (s *Session) diskOfPrograms(ctx context.Context, a PreparedArm) error {
 	}
 	var files fileSet
 	if err == nil {
-		files, err = readFiles(closure...)
+		files, err = readFiles(append(closure, programs...)...)
 	}
 	if err != nil {
 		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: DiskPrograms, Unit: compare.Bytes}, err)

@@ -43,7 +43,7 @@ const (
 
 	// What the host's kernel allows the process that serves the payload: counts.
 	HostNamespaces   = "host-namespaces"   // namespaces that it shares with vmm, of those in /proc/PID/ns
-	HostCapabilities = "host-capabilities" // effective capabilities
+	HostCapabilities = "host-capabilities" // effective capabilities; none in a user namespace of its own, outside of which they count for nothing
 	HostCalls        = "host-calls"        // system calls that no seccomp filter forbids, of callNumbers, with arguments that are all 0
 	// HostForbidden is a text: the names of those that are forbidden.
 	HostForbidden = "host-calls-forbidden"
@@ -168,8 +168,12 @@ func procFile(pid int, name string) string {
 	return filepath.Join("/proc", strconv.Itoa(pid), name)
 }
 
-// effectiveCapabilities returns how many capabilities a process has.
+// effectiveCapabilities returns how many capabilities a process has in the user
+// namespace of this one.
 func effectiveCapabilities(pid int) (int, error) {
+	if ours, err := sameNamespace(pid, "user"); err != nil || !ours {
+		return 0, err
+	}
 	status, err := os.ReadFile(procFile(pid, "status"))
 	if err != nil {
 		return 0, err
@@ -190,19 +194,25 @@ func sharedNamespaces(pid int) (shared int, err error) {
 		return 0, err
 	}
 	for _, e := range entries {
-		ours, err := os.Readlink(filepath.Join("/proc/self/ns", e.Name()))
+		same, err := sameNamespace(pid, e.Name())
 		if err != nil {
 			return 0, err
 		}
-		theirs, err := os.Readlink(procFile(pid, filepath.Join("ns", e.Name())))
-		if err != nil {
-			return 0, err
-		}
-		if ours == theirs {
+		if same {
 			shared++
 		}
 	}
 	return shared, nil
+}
+
+// sameNamespace reports whether a process has the same namespace of a kind as this one.
+func sameNamespace(pid int, kind string) (bool, error) {
+	ours, err := os.Readlink(filepath.Join("/proc/self/ns", kind))
+	if err != nil {
+		return false, err
+	}
+	theirs, err := os.Readlink(procFile(pid, filepath.Join("ns", kind)))
+	return ours == theirs, err
 }
 
 // callNames returns the names of system calls, the number of one whose name is

@@ -108,34 +108,74 @@ func (w wrapped) Command(id string, argv []string) (*arm.Command, error) {
 //	1234<payload> openat(AT_FDCWD, "/etc/hosts", O_RDONLY) = 3
 //	1235<vmm> ioctl(9, KVM_RUN, 0 <unfinished ...>
 //	1235<vmm> <... ioctl resumed>) = 0
-//
-// Others say no more of calls. A process whose command is the payload's name
-// is the payload.
 func readTrace(r io.Reader) (callTrace, error) {
-	t := callTrace{make(callCounts), make(callCounts), make(callCounts), make(map[string]struct{})}
-	others := t.arm
+	t := &traceReader{
+		callTrace: callTrace{make(callCounts), make(callCounts), make(callCounts), make(map[string]struct{})},
+		begun:     make(map[string]string), runs: make(map[string]string),
+	}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		_, line, _ := strings.Cut(lines.Text(), "<")
+		pid, line, _ := strings.Cut(lines.Text(), "<")
 		command, call, ok := strings.Cut(line, "> ")
-		name, arguments, isCall := strings.Cut(strings.TrimLeft(call, " "), "(")
-		if !ok || !isCall || name == "" || strings.ContainsAny(name, "<+- ") {
-			continue
-		}
-		if name == "ioctl" && strings.Contains(arguments, ", KVM_RUN, ") {
-			others = t.guest
-		}
-		if name == "execve" {
-			if _, path, ok := strings.Cut(arguments, `"`); ok {
-				path, _, _ = strings.Cut(path, `"`)
-				t.executed[path] = struct{}{}
-			}
-		}
-		if command == filepath.Base(program) {
-			t.payload[name]++
-		} else {
-			others[name]++
+		if ok {
+			t.read(pid, command, strings.TrimLeft(call, " "))
 		}
 	}
-	return t, lines.Err()
+	return t.callTrace, lines.Err()
+}
+
+type traceReader struct {
+	callTrace
+	begun    map[string]string // the path of the last execve that a process has begun
+	last     string            // the last of all
+	runs     map[string]string // the path of the last one that has succeeded
+	guestRan bool
+}
+
+// read reads what a process does: it makes a call, or one goes on.
+func (t *traceReader) read(pid, command, call string) {
+	if strings.HasPrefix(call, "<... execve resumed>") {
+		t.endExec(pid, call)
+		return
+	}
+	name, arguments, ok := strings.Cut(call, "(")
+	if !ok || name == "" || strings.ContainsAny(name, "<+- ") {
+		return // the rest of another call, a signal, an end
+	}
+	if name == "ioctl" && strings.Contains(arguments, ", KVM_RUN, ") {
+		t.guestRan = true
+	}
+	t.side(pid, command)[name]++
+	if name == "execve" {
+		_, path, _ := strings.Cut(arguments, `"`)
+		path, _, _ = strings.Cut(path, `"`)
+		t.executed[path] = struct{}{}
+		t.begun[pid], t.last = path, path
+		t.endExec(pid, call)
+	}
+}
+
+// endExec notes the end of an execve, if it is one and has succeeded. Strace does not
+// learn by it of the new name of a process in a namespace of its own.
+func (t *traceReader) endExec(pid, call string) {
+	if !strings.HasSuffix(call, " = 0") {
+		return
+	}
+	path, ok := t.begun[pid]
+	if !ok {
+		path = t.last // another thread has begun it, and taken over the process's number
+	}
+	t.runs[pid] = path
+}
+
+// side returns where a process's calls are counted.
+func (t *traceReader) side(pid, command string) callCounts {
+	ours := filepath.Base(program)
+	switch {
+	case command == ours || filepath.Base(t.runs[pid]) == ours:
+		return t.payload
+	case t.guestRan:
+		return t.guest
+	}
+	return t.arm
 }

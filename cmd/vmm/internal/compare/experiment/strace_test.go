@@ -13,17 +13,25 @@ func TestReadTrace(t *testing.T) {
 	const text = `100<strace> execve("/usr/bin/crun", ["crun", "run"], 0x7ff /* 9 vars */) = 0
 100<crun> openat(AT_FDCWD, ""..., O_RDONLY) = 3
 100<crun> clone(child_stack=NULL, flags=SIGCHLD) = 101<crun>
-101<a> b> (c> getpid( <unfinished ...>
+101<b (c)> getpid( <unfinished ...>
 100<crun> poll([{fd=3}], 1, -1 <unfinished ...>
-101<a> b> (c> <... getpid resumed>)    = 1
+101<b (c)> <... getpid resumed>)    = 1
 101<crun> execve("/payload", ["/payload"], 0x7ff) = 0
 101<payload> execve("/payload", 0, 0) = 0
-101<payload> write(1, "KVM_RUN, "..., 5)  = 5
+101<b (c)> write(1, "KVM_RUN, "..., 5)  = 5
 101<payload> --- SIGURG {si_signo=SIGURG} ---
 101<payload> exit_group(0)              = ?
 101<payload> +++ exited with 0 +++
 100<crun> <... poll resumed>)           = 1
 100<crun> ioctl(7, KVM_CREATE_VCPU, 0)  = 8
+103<crun> execve("/usr/bin/true", [], 0x7ff <unfinished ...>
+105<runc:[2:INIT]> execve("/payload", [], 0x7ff <unfinished ...>
+104<runc:[2:INIT]> +++ superseded by execve in pid 105 +++
+104<runc:[2:INIT]> <... execve resumed>)  = 0
+103<crun> <... execve resumed>) = -1 ENOENT (No such file or directory)
+103<crun> close(3)             = 0
+104<runc:[2:INIT]> brk(NULL)             = 0x55
+106<payload> futex(0xc0, FUTEX_WAIT_PRIVATE, 0, NULL <unfinished ...>
 102<vmm> ioctl(8, KVM_RUN, 0 <unfinished ...>
 100<crun> read(3, ""..., 4)             = 0
 nonsense
@@ -33,10 +41,10 @@ nonsense
 		t.Fatal(err)
 	}
 	want := callTrace{
-		payload:  callCounts{"execve": 1, "write": 1, "exit_group": 1},
-		arm:      callCounts{"execve": 2, "openat": 1, "clone": 1, "poll": 1, "ioctl": 1},
+		payload:  callCounts{"execve": 1, "write": 1, "exit_group": 1, "brk": 1, "futex": 1},
+		arm:      callCounts{"execve": 4, "openat": 1, "clone": 1, "poll": 1, "ioctl": 1, "getpid": 1, "close": 1},
 		guest:    callCounts{"ioctl": 1, "read": 1},
-		executed: map[string]struct{}{"/usr/bin/crun": {}, "/payload": {}},
+		executed: map[string]struct{}{"/usr/bin/crun": {}, "/usr/bin/true": {}, "/payload": {}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
