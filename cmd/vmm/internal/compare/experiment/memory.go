@@ -58,10 +58,10 @@ const settleTime = 500 * time.Millisecond
 func measureMemory(ctx context.Context, s *Session) error {
 	counts := powers(s.Effort.Instances)
 	for i, a := range s.Arms {
-		s.Progress(i, len(s.Arms))
 		if s.Done(a.Name(), MemoryPSS, counts[len(counts)-1]) > 0 {
 			continue
 		}
+		s.Progress(i, len(s.Arms))
 		if err := s.memoryOf(ctx, a, counts); err != nil {
 			return err
 		}

@@ -68,10 +68,10 @@ func (st *starter) run(ctx context.Context) error {
 	}
 	for round := range st.Effort.Rounds {
 		for i, next := range st.order(round) {
-			st.Progress(round*len(st.starts)+i, st.Effort.Rounds*len(st.starts))
 			if done[doneKey{round, next.arm.Name(), next.cache}] || st.failures[next.arm.Name()] >= maxFailures {
 				continue
 			}
+			st.Progress(round*len(st.starts)+i, st.Effort.Rounds*len(st.starts))
 			if err := st.measure(ctx, next, round); err != nil {
 				return err
 			}

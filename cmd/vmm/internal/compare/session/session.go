@@ -13,6 +13,7 @@ import (
 	"microvm/cmd/vmm/internal/compare/arm"
 	"microvm/cmd/vmm/internal/compare/experiment"
 	"microvm/cmd/vmm/internal/host"
+	"microvm/guestinit/initramfs"
 )
 
 // Options are what a run is made of.
@@ -28,7 +29,8 @@ type Options struct {
 
 	Env     arm.Env
 	Kernels []Kernel
-	Program string   // our payload's file
+	Program string   // our payload's file, "" to build it
+	Source  string   // directory in the source tree that it and Env.GuestInit are built from
 	Rootfs  string   // directory of the user's, "" for none
 	Command []string // of the user's, in that directory; nil for our payload
 	// DropCaches allows to empty the page cache of the whole host.
@@ -53,6 +55,15 @@ var ErrNoArm = errors.New("no arm is usable here; vmm compare arms tells why")
 // but that directory.
 func Make(ctx context.Context, o *Options) (err error) {
 	r := &runner{Options: o}
+	work, err := openWork()
+	if err != nil {
+		return err
+	}
+	r.work = work.path
+	defer func() { err = errors.Join(err, work.remove()) }()
+	if err := r.build(ctx); err != nil {
+		return err
+	}
 	if err := r.describe(ctx); err != nil {
 		return err
 	}
@@ -63,10 +74,6 @@ func Make(ctx context.Context, o *Options) (err error) {
 	if r.run = r.journal.run; !r.run.Finished.IsZero() {
 		return nil
 	}
-	if r.work, err = os.MkdirTemp("", "vmm-compare-"); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(r.work)) }()
 	defer func() { err = errors.Join(err, r.release()) }()
 	if err := r.prepare(ctx); err != nil {
 		return err
@@ -82,6 +89,24 @@ type runner struct {
 	journal  *journal
 	work     string // directory of what is prepared
 	prepared []experiment.PreparedArm
+}
+
+// build builds from the source tree what there is no file of.
+func (r *runner) build(ctx context.Context) error {
+	if r.Program == "" {
+		r.tell(Progress{Doing: "building the payload"})
+		r.Program = filepath.Join(r.work, "payload")
+		if err := initramfs.BuildPayload(ctx, r.Source, r.Program); err != nil {
+			return err
+		}
+	}
+	if r.Env.GuestInit != "" {
+		return nil
+	}
+	r.tell(Progress{Doing: "building the guests' init"})
+	r.Env.GuestInit = filepath.Join(r.work, "init.cpio")
+	_, err := initramfs.Build(ctx, initramfs.Options{Output: r.Env.GuestInit, SourceDir: r.Source, Minimal: true})
+	return err
 }
 
 // describe finds out what there is to run with. It changes nothing.

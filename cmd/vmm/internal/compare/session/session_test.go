@@ -90,7 +90,7 @@ func checkRun(t *testing.T, dir string) *Run {
 // workLeft are the directories of prepared arms that are left.
 func workLeft(t *testing.T, tmp string) []string {
 	t.Helper()
-	left, err := filepath.Glob(filepath.Join(tmp, "vmm-compare-*"))
+	left, err := filepath.Glob(filepath.Join(tmp, workPrefix+"*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,8 +183,8 @@ func TestMakeStopped(t *testing.T) {
 // TestMakeKilled: so does one whose process is killed at any time, again and
 // again; and what it was running ends with it.
 func TestMakeKilled(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("TMPDIR", t.TempDir())
+	dir, tmp := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", tmp)
 	t.Setenv(runVariable, dir)
 	for kills := 0; ; kills++ {
 		cmd := exec.Command(os.Args[0])
@@ -198,6 +198,9 @@ func TestMakeKilled(t *testing.T) {
 		orphans(t, cmd.Process.Pid)
 		if err == nil {
 			t.Logf("killed %d times", kills)
+			if left := workLeft(t, tmp); len(left) > 0 {
+				t.Errorf("%v are left", left)
+			}
 			break
 		}
 		if status, ok := cmd.ProcessState.Sys().(unix.WaitStatus); kills > 20 || ok && !status.Signaled() {
