@@ -64,6 +64,18 @@ bench: build tools kernels initrd rootfs build/bench.cpio
 	$(GO) test -count=1 -run '^$$' -bench FirstRun -benchtime 1x -v ./cmd/vmm
 	$(GO) test -count=1 -timeout 60m -run '^$$' -bench 'Boot|Memory|Exits|Disk|Net' -benchtime 1x -v -exec '$(KVMHOST) --' ./cmd/vmm
 
+## compare: vmm compare --quick: this monitor beside containers and others, in build/compare
+#
+# With the small kernel too, if make guest-kernel has built it.
+COMPARE_KERNELS := cloud cloud-6.12 $(if $(wildcard $(KERNELS)/small/vmlinuz),small)
+.PHONY: compare
+compare: build tools $(COMPARE_KERNELS:%=$(KERNELS)/%) $(HOST_KERNEL) build/minimal.cpio build/payload
+	.ci/tools.sh compare
+	@mkdir -p build/compare
+	$(KVMHOST) --share $(CURDIR)/build/compare -- bin/vmm compare --quick --out build/compare \
+		--payload build/payload --initrd build/minimal.cpio \
+		$(foreach k,$(COMPARE_KERNELS),--kernel $k=$(KERNELS)/$k/vmlinuz) $(COMPAREFLAGS)
+
 ## soak: BOOTS (default 100) guests in a row, of 1 to 4 processors
 .PHONY: soak
 BOOTS ?= 100

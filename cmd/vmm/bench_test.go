@@ -51,15 +51,15 @@ func benchArtifact(b *testing.B, path ...string) string {
 	return abs
 }
 
-// An arm is a way to start something, and how its mark is known.
-type arm struct {
+// A benchArm is a way to start something, and how its mark is known.
+type benchArm struct {
 	name    string
 	command []string
 	mark    string // what the line on descriptor 3 contains that is the mark; "" for the first byte
 }
 
 // time runs the arm once and returns the seconds until its mark.
-func (a arm) time(b *testing.B) float64 {
+func (a benchArm) time(b *testing.B) float64 {
 	b.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -103,7 +103,7 @@ func awaitMark(r io.Reader, mark string) error {
 }
 
 // interleave runs each arm so many times, in random order.
-func interleave(b *testing.B, runs int, arms ...arm) map[string][]float64 {
+func interleave(b *testing.B, runs int, arms ...benchArm) map[string][]float64 {
 	b.Helper()
 	samples := make(map[string][]float64)
 	for run := range 1 + runs {
@@ -117,8 +117,8 @@ func interleave(b *testing.B, runs int, arms ...arm) map[string][]float64 {
 	return samples
 }
 
-// report prints the ratio of two arms.
-func report(b *testing.B, samples map[string][]float64, name, peer string) {
+// reportRatio prints the ratio of two arms.
+func reportRatio(b *testing.B, samples map[string][]float64, name, peer string) {
 	r := measure.RatioOf(samples[name], samples[peer])
 	b.Logf("%s / %s: %v; medians %.4f s and %.4f s", name, peer, r, r.A, r.B)
 	b.ReportMetric(r.Ratio, "ratio")
@@ -126,9 +126,9 @@ func report(b *testing.B, samples map[string][]float64, name, peer string) {
 }
 
 // ours is an arm of the program itself.
-func ours(b *testing.B, name, mark string, flags ...string) arm {
+func ours(b *testing.B, name, mark string, flags ...string) benchArm {
 	command := []string{benchArtifact(b, "bin/vmm"), "boot", "--trace", "events", "--trace-file", "/dev/fd/3"}
-	return arm{name: name, command: append(command, flags...), mark: mark}
+	return benchArm{name: name, command: append(command, flags...), mark: mark}
 }
 
 // BenchmarkFirstRun is the time from exec to the first KVM_RUN: with a stock
@@ -137,15 +137,15 @@ func BenchmarkFirstRun(b *testing.B) {
 	kernel := benchArtifact(b, "build/kernels/cloud/vmlinuz")
 	initrd := benchArtifact(b, "build/minimal.cpio")
 	cache := b.TempDir()
-	start := func(name, kernel string) arm {
+	start := func(name, kernel string) benchArm {
 		return ours(b, name, vmm.EventFirstRun, "--kernel", kernel, "--initrd", initrd, "--cache-dir", cache)
 	}
 	large, small := elfOfSize(b, 50e6), elfOfSize(b, 5e6)
 	time.Sleep(settle)
 	for range b.N {
 		samples := interleave(b, startRuns, start("Debian's cloud kernel", kernel), start("50 MB kernel", large), start("5 MB kernel", small))
-		report(b, samples, "50 MB kernel", "5 MB kernel")
-		report(b, samples, "Debian's cloud kernel", "5 MB kernel")
+		reportRatio(b, samples, "50 MB kernel", "5 MB kernel")
+		reportRatio(b, samples, "Debian's cloud kernel", "5 MB kernel")
 	}
 }
 
@@ -196,7 +196,7 @@ func BenchmarkBoot(b *testing.B) {
 					ours(b, "vmm", vmm.EventMark, "--kernel", kernel, "--initrd", initrd, "--cache-dir", cache, "--cmdline", cmdline),
 					qemu(b, "qemu microvm", kernel, initrd, cmdline),
 				)
-				report(b, samples, "vmm", "qemu microvm")
+				reportRatio(b, samples, "vmm", "qemu microvm")
 			}
 		})
 	}
@@ -212,13 +212,13 @@ func BenchmarkBootDevices(b *testing.B) {
 	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	boot := func(name string, flags ...string) arm {
+	boot := func(name string, flags ...string) benchArm {
 		return ours(b, name, vmm.EventMark, append([]string{"--kernel", kernel, "--initrd", initrd, "--cache-dir", cache, "--append", "quiet"}, flags...)...)
 	}
 	for range b.N {
 		samples := interleave(b, bootRuns, boot("no device"),
 			boot("four devices", "--disk", disk, "--net", "user", "--rng", "--balloon"))
-		report(b, samples, "four devices", "no device")
+		reportRatio(b, samples, "four devices", "no device")
 	}
 }
 
@@ -229,8 +229,8 @@ const markPort = "0x610"
 // qemu is QEMU's smallest machine with as much in it as ours has. What is
 // written to the debug console's port arrives on the pipe. Its serial port goes
 // to a file: to a pipe it stalls for ever now and then.
-func qemu(b *testing.B, name, kernel, initrd, cmdline string) arm {
-	return arm{name: name, mark: "", command: []string{
+func qemu(b *testing.B, name, kernel, initrd, cmdline string) benchArm {
+	return benchArm{name: name, mark: "", command: []string{
 		"qemu-system-x86_64", "-M", "microvm", "-accel", "kvm", "-cpu", "host", "-m", "512", "-smp", "1",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:" + filepath.Join(b.TempDir(), "console"),
 		"-chardev", "file,id=marks,path=/dev/fd/3", "-device", "isa-debugcon,iobase=" + markPort + ",chardev=marks",

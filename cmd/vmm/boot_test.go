@@ -416,9 +416,9 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// session starts vmm on a terminal of its own, with a fake guest, and waits
+// onTerminal starts vmm on a terminal of its own, with a fake guest, and waits
 // until that runs. It returns what comes from the terminal, line by line.
-func session(t *testing.T, fake string, args ...string) (cmd *exec.Cmd, master *os.File, lines *bufio.Reader, before unix.Termios) {
+func onTerminal(t *testing.T, fake string, args ...string) (cmd *exec.Cmd, master *os.File, lines *bufio.Reader, before unix.Termios) {
 	t.Helper()
 	master, tty, err := pty.Open()
 	if err != nil {
@@ -507,7 +507,7 @@ func TestConsoleOff(t *testing.T) {
 
 // The guest is told of its terminal's size, and of each other that it gets.
 func TestTerminalResize(t *testing.T) {
-	cmd, master, lines, before := session(t, "resizes")
+	cmd, master, lines, before := onTerminal(t, "resizes")
 	for i, size := range []pty.Winsize{{Cols: 120, Rows: 40}, {Cols: 90, Rows: 20}, {Cols: 200, Rows: 50}} {
 		if i > 0 { // not the one that it had from the beginning
 			if err := pty.Setsize(master, &size); err != nil {
@@ -525,7 +525,7 @@ func TestTerminalResize(t *testing.T) {
 }
 
 func TestTerminalLeave(t *testing.T) {
-	cmd, master, lines, before := session(t, "hangs")
+	cmd, master, lines, before := onTerminal(t, "hangs")
 	if m := modesOf(t, master); m.Lflag&unix.ECHO != 0 {
 		t.Error("the terminal is not raw while the guest runs")
 	}
@@ -535,7 +535,7 @@ func TestTerminalLeave(t *testing.T) {
 }
 
 func TestTerminalHelpAndKeys(t *testing.T) {
-	cmd, master, lines, before := session(t, "echo")
+	cmd, master, lines, before := onTerminal(t, "echo")
 	master.WriteString("\x01h")
 	for want := range strings.Lines("\n" + "Ctrl-A x       end the guest and leave\n") {
 		if got, err := lines.ReadString('\n'); err != nil || got != strings.TrimSuffix(want, "\n")+"\r\n" {
@@ -558,23 +558,23 @@ func TestTerminalHelpAndKeys(t *testing.T) {
 
 func TestTerminalSignals(t *testing.T) {
 	for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGHUP} {
-		cmd, master, lines, before := session(t, "hangs")
+		cmd, master, lines, before := onTerminal(t, "hangs")
 		cmd.Process.Signal(s)
 		ends(t, cmd, master, lines, before, vmm.StatusStopped)
 	}
-	cmd, master, lines, before := session(t, "stuck")
+	cmd, master, lines, before := onTerminal(t, "stuck")
 	cmd.Process.Signal(unix.SIGKILL)
 	ends(t, cmd, master, lines, before, -1)
 }
 
 func TestTerminalPanic(t *testing.T) {
-	cmd, master, lines, before := session(t, "panics")
+	cmd, master, lines, before := onTerminal(t, "panics")
 	const goPanicStatus = 2
 	wants(t, "terminal", ends(t, cmd, master, lines, before, goPanicStatus), "a test of a panic")
 }
 
 func TestTerminalTakenAgainAfterStop(t *testing.T) {
-	cmd, master, lines, before := session(t, "echo")
+	cmd, master, lines, before := onTerminal(t, "echo")
 	raw := modesOf(t, master)
 	if err := unix.IoctlSetTermios(int(master.Fd()), unix.TCSETS, &before); err != nil {
 		t.Fatal(err)
@@ -587,7 +587,7 @@ func TestTerminalTakenAgainAfterStop(t *testing.T) {
 }
 
 func TestTerminalReachesTheMachine(t *testing.T) {
-	cmd, master, lines, before := session(t, "config")
+	cmd, master, lines, before := onTerminal(t, "config")
 	wants(t, "configuration", ends(t, cmd, master, lines, before, 0), `"columns":120`, `"rows":40`, `"terminal":true`)
 }
 

@@ -82,7 +82,7 @@ type exitStatus struct {
 // because help and completion are among them and go through them.
 func commands() []*command {
 	return []*command{
-		bootCommand, inspectCommand, doctorCommand, cacheCommand, initrdCommand,
+		bootCommand, compareCommand, inspectCommand, doctorCommand, cacheCommand, initrdCommand,
 		versionCommand, completionCommand(), helpCommand(),
 	}
 }
