@@ -3,7 +3,8 @@
 # this machine lacks, as root or by sudo, and says which. It does nothing where
 # all of them are there.
 #
-# tools.sh guest-kernel does so for what guestinit/kernel/build.sh needs.
+# tools.sh guest-kernel does so for what guestinit/kernel/build.sh needs, and
+# tools.sh compare for what vmm compare compares.
 #
 # tools.sh real-kvm installs nothing: it succeeds if this host's KVM is real.
 set -eu
@@ -65,11 +66,22 @@ want_for_guest_kernel() {
 	ls /usr/src/linux-source-*.tar.xz >/dev/null 2>&1 || missing="$missing linux-source"
 }
 
+want_for_compare() {
+	want bwrap bubblewrap
+	want crun crun
+	want runc runc
+	want podman podman
+	want conmon conmon
+	want qemu-system-x86_64 qemu-system-x86
+	want strace strace # counts the system calls of both sides
+}
+
 missing=
 case ${1:-tests} in
 tests) want_for_tests ;;
 guest-kernel) want_for_guest_kernel ;;
-*) echo "usage: $0 [guest-kernel|real-kvm]" >&2; exit 2 ;;
+compare) want_for_compare ;;
+*) echo "usage: $0 [compare|guest-kernel|real-kvm]" >&2; exit 2 ;;
 esac
 [ -n "$missing" ] || exit 0
 
