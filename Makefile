@@ -39,6 +39,7 @@ unit-test: tools kernels
 		./cmd/vmm/internal/cmdline ./cmd/vmm/internal/config ./cmd/vmm/internal/ctxio \
 		./cmd/vmm/internal/host ./cmd/vmm/internal/measure ./cmd/vmm/internal/option ./cmd/vmm/internal/suggest ./cmd/vmm/internal/terminal
 	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) ./kvm/... ./vmm ./cmd/vmm
+	CGO_ENABLED=1 $(GO) test -race -short -p 1 $(TESTFLAGS) ./cmd/vmm/internal/compare/... # which count what is left on the host
 
 ## kvm-test: tests that need a real KVM, with real guests; a skip fails
 #

@@ -276,7 +276,7 @@ func (o *compareOptions) session(command []string) (*session.Options, error) {
 		return nil, err
 	}
 	s := &session.Options{
-		Dir: o.out, Argv: os.Args, Version: readVersion().String(),
+		Dir: o.out, Argv: os.Args, Version: strings.TrimSpace(readVersion().String()),
 		Effort: o.effort(), Seed: uint64(o.seed), Env: *env,
 		Kernels: o.kernels, Program: o.payload, Source: o.source, Rootfs: o.rootfs, Command: command,
 		DropCaches: os.Geteuid() == 0 && (o.dropCaches || host.Read(os.DirFS("/")).Reality() == host.Emulated),

@@ -69,6 +69,7 @@ func openJournal(dir string, run *Run) (_ *journal, err error) {
 		return nil, fmt.Errorf("%s has a run that this one cannot go on with:\n%w\nchoose another --out, or remove that directory", dir, err)
 	}
 	j.run = begun
+	j.run.Arms = run.Arms // of those that are not there, some may be new
 	return j, j.readSamples()
 }
 

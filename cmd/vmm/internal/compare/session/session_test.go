@@ -174,10 +174,13 @@ func TestMakeStopped(t *testing.T) {
 	if run, err := ReadRun(dir); err != nil || !run.Finished.IsZero() || len(run.Completed) > 0 {
 		t.Errorf("%v, finished %v, completed %v", err, run.Finished, run.Completed)
 	}
-	if err := Make(t.Context(), options(dir)); err != nil {
+	missing := armtest.Fake{Named: "missing", Broken: errors.New("is not installed")}
+	if err := Make(t.Context(), options(dir, missing, quick, slow)); err != nil {
 		t.Fatal(err)
 	}
-	checkRun(t, dir)
+	if run := checkRun(t, dir); len(run.Arms) != 3 {
+		t.Errorf("the run has the arms %+v, want the one that is missing as well", run.Arms)
+	}
 }
 
 // TestMakeKilled: so does one whose process is killed at any time, again and
