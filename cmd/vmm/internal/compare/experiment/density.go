@@ -24,40 +24,29 @@ const (
 	// DensityMemory is by how much less memory the host calls available than
 	// without instances, in bytes, as [MemoryHost].
 	DensityMemory = "host"
-	// DensityStop is a text: why there were no more instances than it says.
+	// DensityStop is how many instances there were, and as a text why no more.
 	DensityStop = "stop"
 )
 
 func measureDensity(ctx context.Context, s *Session) error {
-	for i, a := range s.Arms {
-		if s.Done(a.Name(), DensityStop, 0) > 0 {
-			continue
+	return s.herds(ctx, DensityStop, 0, func(a PreparedArm, round int) error {
+		h := &herd{Session: s, arm: a, round: round}
+		stop, err := h.grow(ctx)
+		sample := compare.Sample{Arm: a.Name(), Metric: DensityStop, Unit: compare.Count, Value: float64(len(h.all)), Text: stop, Round: round}
+		if err := errors.Join(err, h.dismiss(ctx)); err != nil {
+			return s.Failed(ctx, sample, err)
 		}
-		h := &herd{Session: s, arm: a}
-		stop, err := h.grow(ctx, func() { s.Progress(i*s.Effort.Instances+len(h.all), len(s.Arms)*s.Effort.Instances) })
-		reached := len(h.all)
-		err = errors.Join(err, h.dismiss(ctx))
-		sample := compare.Sample{Arm: a.Name(), Metric: DensityStop, Unit: compare.Count, Value: float64(reached), Text: stop}
-		if err != nil {
-			err = s.Failed(ctx, sample, err)
-		} else {
-			err = s.Record(sample)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return s.Record(sample)
+	})
 }
 
 // grow adds instances until there can be no more, and says why.
-func (h *herd) grow(ctx context.Context, progress func()) (stop string, err error) {
+func (h *herd) grow(ctx context.Context) (stop string, err error) {
 	before, err := readRoom()
 	if err != nil {
 		return "", err
 	}
 	for len(h.all) < h.Effort.Instances {
-		progress()
 		if err := h.mayAdd(before); err != nil {
 			return err.Error(), nil
 		}
@@ -72,14 +61,14 @@ func (h *herd) grow(ctx context.Context, progress func()) (stop string, err erro
 			return "", err
 		}
 		n := len(h.all)
-		if h.Done(h.arm.Name(), DensityTime, n) > 0 { // by the run that this one goes on with
+		if h.Done(h.arm.Name(), DensityTime, n) > h.round { // by the run that this one goes on with
 			continue
 		}
 		err = errors.Join(
 			h.Record(compare.Sample{Arm: h.arm.Name(), Metric: DensityTime, Unit: compare.Seconds, Value: took.Seconds(),
-				From: compare.Spawn, To: compare.Payload, Instances: n}),
+				From: compare.Spawn, To: compare.Payload, Instances: n, Round: h.round}),
 			h.Record(compare.Sample{Arm: h.arm.Name(), Metric: DensityMemory, Unit: compare.Bytes,
-				Value: float64(before.memory) - float64(now.memory), Instances: n}))
+				Value: float64(before.memory) - float64(now.memory), Instances: n, Round: h.round}))
 		if err != nil {
 			return "", err
 		}

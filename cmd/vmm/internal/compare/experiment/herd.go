@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"microvm/cmd/vmm/internal/compare"
@@ -16,8 +18,39 @@ import (
 // a payload that waits. In a guest it has said before what memory its kernel has.
 type herd struct {
 	*Session
-	arm PreparedArm
-	all []*arm.Instance
+	arm   PreparedArm
+	round int
+	all   []*arm.Instance
+}
+
+// herdRounds is how many rounds are made of what needs many instances at once, which
+// takes long and differs little.
+func (e Effort) herdRounds() int { return max(1, e.Rounds/5) }
+
+// herds calls measure for each arm in each round, in an order that is random and new.
+// It leaves out what an earlier run has done, of which the last sample is of that
+// metric and number of instances, and arms that have failed.
+func (s *Session) herds(ctx context.Context, last string, instances int, measure func(a PreparedArm, round int) error) error {
+	rounds := s.Effort.herdRounds()
+	for round := range rounds {
+		random := rand.New(rand.NewPCG(s.Seed, uint64(round)))
+		for step, i := range random.Perm(len(s.Arms)) {
+			a := s.Arms[i]
+			if s.Done(a.Name(), last, instances) > round || s.hasFailed(a) {
+				continue
+			}
+			s.Progress(round*len(s.Arms)+step, rounds*len(s.Arms))
+			if err := measure(a, round); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hasFailed says that an arm has given no value in this experiment.
+func (s *Session) hasFailed(a PreparedArm) bool {
+	return slices.ContainsFunc(s.Recorded(), func(r compare.Sample) bool { return r.Arm == a.Name() && r.Failed != "" })
 }
 
 // add starts one more and returns how long its payload took to start. One that

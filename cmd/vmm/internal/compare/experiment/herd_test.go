@@ -126,3 +126,25 @@ func TestDensityHostFull(t *testing.T) {
 		t.Errorf("it stopped with %+v", stop)
 	}
 }
+
+// TestHerdRounds: with more effort there are more rounds, but none of an arm that
+// has failed, and none that a run has made which this one goes on with.
+func TestHerdRounds(t *testing.T) {
+	var n notebook
+	arms := []armtest.Fake{{Named: "a", Script: armtest.Hold}, {Named: "failing", Script: "exit 3"}}
+	for range 2 {
+		if err := Density.Run(t.Context(), n.session(t, brief(10, 1), arms...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var rounds []int
+	for _, s := range n.of("a", DensityStop) {
+		rounds = append(rounds, s.Round)
+	}
+	if !slices.Equal(rounds, []int{0, 1}) || len(n.of("a", DensityTime)) != 2 {
+		t.Errorf("the rounds are %v, with %d start times", rounds, len(n.of("a", DensityTime)))
+	}
+	if failed := n.of("failing", DensityStop); len(failed) != 1 {
+		t.Errorf("an arm that fails was tried %d times", len(failed))
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,16 +56,15 @@ const settleTime = 500 * time.Millisecond
 
 func measureMemory(ctx context.Context, s *Session) error {
 	counts := powers(s.Effort.Instances)
-	for i, a := range s.Arms {
-		if s.Done(a.Name(), MemoryPSS, counts[len(counts)-1]) > 0 {
-			continue
+	return s.herds(ctx, MemoryPSS, counts[len(counts)-1], func(a PreparedArm, round int) error {
+		h := &herd{Session: s, arm: a, round: round}
+		err := h.growAndMeasure(ctx, counts)
+		err = errors.Join(err, h.dismiss(ctx))
+		if err == nil {
+			return nil
 		}
-		s.Progress(i, len(s.Arms))
-		if err := s.memoryOf(ctx, a, counts); err != nil {
-			return err
-		}
-	}
-	return nil
+		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: MemoryPSS, Unit: compare.Bytes, Instances: counts[len(counts)-1], Round: round}, err)
+	})
 }
 
 // powers are 1, 2, 4 … and most, which is at least 1.
@@ -78,17 +76,7 @@ func powers(most int) []int {
 	return append(counts, most)
 }
 
-// memoryOf measures one arm with each number of instances.
-func (s *Session) memoryOf(ctx context.Context, a PreparedArm, counts []int) error {
-	h := &herd{Session: s, arm: a}
-	err := h.growAndMeasure(ctx, counts)
-	err = errors.Join(err, h.dismiss(ctx))
-	if err == nil {
-		return nil
-	}
-	return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: MemoryPSS, Unit: compare.Bytes, Instances: counts[len(counts)-1]}, err)
-}
-
+// growAndMeasure measures the herd with each number of instances.
 func (h *herd) growAndMeasure(ctx context.Context, counts []int) error {
 	before, err := readRoom()
 	if err != nil {
@@ -106,7 +94,7 @@ func (h *herd) growAndMeasure(ctx context.Context, counts []int) error {
 		if err := sleep(ctx, settleTime); err != nil {
 			return err
 		}
-		if h.Done(h.arm.Name(), MemoryPSS, n) > 0 { // by the run that this one goes on with
+		if h.Done(h.arm.Name(), MemoryPSS, n) > h.round { // by the run that this one goes on with
 			continue
 		}
 		if err := h.recordMemory(before); err != nil {
@@ -133,7 +121,7 @@ func (h *herd) recordMemory(before room) error {
 		}
 	}
 	for _, metric := range slices.Sorted(maps.Keys(sums)) {
-		err := h.Record(compare.Sample{Arm: h.arm.Name(), Metric: metric, Unit: compare.Bytes, Value: sums[metric], Instances: len(h.all)})
+		err := h.Record(compare.Sample{Arm: h.arm.Name(), Metric: metric, Unit: compare.Bytes, Value: sums[metric], Instances: len(h.all), Round: h.round})
 		if err != nil {
 			return err
 		}
@@ -145,13 +133,13 @@ func (h *herd) recordMemory(before room) error {
 func (h *herd) askGuests(sums map[string]float64) error {
 	metrics := map[string]string{protocol.KernelMemory: MemoryGuestTotal, protocol.KernelMemoryUsed: MemoryGuestUsed}
 	for _, i := range h.all {
+		lines, err := parseOutput(i.Output())
+		if err != nil {
+			return err
+		}
 		said := 0
-		for line := range strings.Lines(i.Output()) {
-			parsed, err := protocol.Parse(line)
-			if err != nil {
-				return err
-			}
-			if r, ok := parsed.(*protocol.Result); ok && metrics[r.Metric] != "" {
+		for _, line := range lines {
+			if r, ok := line.(*protocol.Result); ok && metrics[r.Metric] != "" {
 				sums[metrics[r.Metric]] += r.Value
 				said++
 			}
