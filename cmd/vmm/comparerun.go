@@ -31,8 +31,7 @@ func (a *app) compareRun(o *compareOptions, command []string) error {
 		defer p.clear()
 	}
 	if err := session.Make(ctx, s); ctx.Err() != nil {
-		fmt.Fprintf(a.messages, "vmm compare: %v\n", err)
-		fmt.Fprintf(a.messages, "vmm compare: what was measured is kept in %s; the same command goes on from there\n", o.out)
+		a.say("compare", err)
 		return statusError(vmm.StatusStopped)
 	} else if err != nil {
 		return err

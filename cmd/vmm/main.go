@@ -115,10 +115,7 @@ func (a *app) run(args []string) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
-	prefix := strings.TrimSpace("vmm " + name)
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(a.messages, "%s: %s\n", prefix, strings.TrimRight(line, "\n"))
-	}
+	a.say(name, err)
 	var usage *usageError
 	var wrong *vmm.ConfigError
 	if errors.As(err, &usage) || errors.As(err, &wrong) {
@@ -126,6 +123,14 @@ func (a *app) run(args []string) int {
 		return vmm.StatusUsage
 	}
 	return vmm.StatusFailure
+}
+
+// say writes what the subcommand of that name has to say of its end, line by line.
+func (a *app) say(name string, err error) {
+	prefix := strings.TrimSpace("vmm " + name)
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(a.messages, "%s: %s\n", prefix, strings.TrimRight(line, "\n"))
+	}
 }
 
 // dispatch runs the subcommand that args name. It returns that name as far as

@@ -75,10 +75,14 @@ func Make(ctx context.Context, o *Options) (err error) {
 		return nil
 	}
 	defer func() { err = errors.Join(err, r.release()) }()
-	if err := r.prepare(ctx); err != nil {
-		return err
+	err = r.prepare(ctx)
+	if err == nil {
+		err = r.measure(ctx)
 	}
-	return r.measure(ctx)
+	if err != nil && len(r.journal.samples) > 0 {
+		err = fmt.Errorf("%w\nwhat was measured is kept in %s; the same command goes on from there", err, o.Dir)
+	}
+	return err
 }
 
 // A runner makes a run.

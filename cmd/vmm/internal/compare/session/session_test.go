@@ -162,7 +162,7 @@ func TestMakeStopped(t *testing.T) {
 		}
 	}
 	started := time.Now()
-	if err := Make(ctx, o); !errors.Is(err, stop) {
+	if err := Make(ctx, o); !errors.Is(err, stop) || !strings.Contains(err.Error(), "is kept in "+dir+"; the same command goes on") {
 		t.Fatalf("it ended with %v", err)
 	}
 	if took := time.Since(started); took > 4*time.Second {
