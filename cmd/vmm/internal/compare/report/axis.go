@@ -32,6 +32,9 @@ func linearAxis(name string, unit compare.Unit, values []float64, steps int) axi
 	}
 	// Ticks are round in the unit that they are written in.
 	factor := scaleOf(unit, high).factor
+	if unit == compare.Count { // there are no halves
+		steps = min(steps, int(math.Ceil(high)))
+	}
 	ticks := multiples(high/factor, steps)
 	for i := range ticks {
 		ticks[i] *= factor

@@ -70,9 +70,9 @@ func newData(dir string, run *session.Run, samples []compare.Sample) *data {
 		switch {
 		case s.Failed != "":
 			g.failures = append(g.failures, clean(s.Failed))
-		case s.Text != "" && s.Value == 0:
+		case s.Unit == "": // words, perhaps none
 			g.texts = append(g.texts, clean(s.Text))
-		case s.Text != "": // a number with a word on it
+		case s.Text != "": // a number with words to it
 			g.texts = append(g.texts, clean(s.Text))
 			fallthrough
 		default:

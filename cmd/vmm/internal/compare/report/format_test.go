@@ -37,7 +37,9 @@ func TestAxes(t *testing.T) {
 		want   []float64
 	}{
 		{compare.Seconds, []float64{1, 9.4}, []float64{0, 2, 4, 6, 8, 10}},
-		{compare.Count, []float64{0}, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
+		{compare.Seconds, []float64{0}, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
+		{compare.Count, []float64{1, 4}, []float64{0, 1, 2, 3, 4}},
+		{compare.Count, []float64{1}, []float64{0, 1}},
 		{compare.Bytes, []float64{3 << 20, 4 << 20}, []float64{0, 1 << 20, 2 << 20, 3 << 20, 4 << 20}},
 		{compare.Seconds, []float64{0.02, 30}, []float64{0.1, 1, 10}},
 		{compare.Seconds, []float64{0.02, 0.41}, []float64{0.02, 0.05, 0.1, 0.2, 0.5}},

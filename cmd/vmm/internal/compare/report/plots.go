@@ -40,7 +40,7 @@ var stageText = map[compare.Boundary]string{
 	compare.GuestStart:  "until the guest runs",
 	compare.KernelEntry: "firmware",
 	compare.Init:        "the guest's kernel",
-	compare.Payload:     "init, exec, payload's first instruction",
+	compare.Payload:     "up to the payload's first instruction",
 }
 
 // stagePlot has a bar for each arm, of the median times between boundaries.
@@ -217,6 +217,9 @@ func (d *data) kindLegend(groups []*group) []legend {
 		if slices.ContainsFunc(groups, d.of(k.kind)) {
 			all = append(all, legend{"kind-" + string(k.kind), k.name})
 		}
+	}
+	if slices.ContainsFunc(groups, func(g *group) bool { return g.Arm == experiment.NullArm }) {
+		all = append(all, legend{"kind-null", "the instrument alone"})
 	}
 	return all
 }

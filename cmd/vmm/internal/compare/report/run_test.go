@@ -137,7 +137,7 @@ func (m *madeUp) rates() {
 		if a.Kind == arm.VM {
 			release = "6.1.0-42-cloud-amd64"
 		}
-		m.add(compare.Sample{Experiment: "kernel", Arm: a.Name, Metric: protocol.Release, Unit: compare.Count, Text: release})
+		m.add(compare.Sample{Experiment: "kernel", Arm: a.Name, Metric: protocol.Release, Text: release})
 	}
 }
 

@@ -70,7 +70,7 @@ func (g *group) measurement() measurement {
 func (m measurement) String() string {
 	text := m.metric
 	if meaning := meanings[m.metric]; meaning != "" {
-		text += " (" + meaning + ")"
+		text = meaning + " (" + m.metric + ")"
 	}
 	if m.to != "" {
 		text += fmt.Sprintf(" from %s to %s", m.from, m.to)
@@ -197,7 +197,6 @@ func (d *data) stages(name string) []table {
 			Caption: fmt.Sprintf("median time from spawn to each boundary, %s page cache", c),
 			Words:   1,
 			Trace:   trace(compare.Key{Experiment: name, From: compare.Spawn, Cache: c}),
-			Notes:   []string{"· a boundary that this arm does not show"},
 		}
 		fill(&t, "arm", groups, (*group).label, func(g *group) compare.Boundary { return g.To }, func(a, b compare.Boundary) int {
 			return slices.Index(compare.Boundaries, a) - slices.Index(compare.Boundaries, b)
@@ -208,10 +207,14 @@ func (d *data) stages(name string) []table {
 }
 
 // byInstances returns a table for each measurement against the number of
-// instances.
+// instances. Amounts of one number of instances only are in one table.
 func (d *data) byInstances(name string) []table {
+	groups := d.where(ofExperiment(name), not(instances(0)))
+	if numbers := values(groups, func(g *group) int { return g.Instances }); len(numbers) == 1 && len(groups) == len(d.where(ofExperiment(name), instances(numbers[0]), amount)) {
+		return amountsOf(groups, fmt.Sprintf("medians of amounts and numbers of %d instances", numbers[0]))
+	}
 	var tables []table
-	order, of := byMeasurement(d.where(ofExperiment(name), not(instances(0))))
+	order, of := byMeasurement(groups)
 	for _, m := range order {
 		t := table{Caption: m.String() + ", median by number of instances", Words: 1, Trace: m.trace()}
 		fill(&t, "arm", t.thin(of[m]), (*group).label, func(g *group) int { return g.Instances }, cmp.Compare[int])
@@ -237,15 +240,18 @@ func (t *table) thin(groups []*group) []*group {
 	})
 }
 
-// amounts returns a table of all amounts and numbers of one instance, an arm a
-// column.
+// amounts returns a table of all amounts and numbers of one instance.
 func (d *data) amounts(name string) []table {
-	groups := d.where(ofExperiment(name), instances(0), amount)
+	return amountsOf(d.where(ofExperiment(name), instances(0), amount), "medians of amounts and numbers")
+}
+
+// amountsOf returns a table of groups, all of one experiment, an arm a column.
+func amountsOf(groups []*group, caption string) []table {
 	if len(groups) == 0 {
 		return nil
 	}
-	t := table{Caption: "medians of amounts and numbers", Words: 1, Trace: trace(compare.Key{Experiment: name}), Notes: []string{"· not measured"}}
-	fill(&t, "metric", groups, func(g *group) string { return g.Metric }, (*group).label, nil)
+	t := table{Caption: caption, Words: 1, Trace: trace(compare.Key{Experiment: groups[0].Experiment})}
+	fill(&t, "metric", groups, func(g *group) string { return g.measurement().String() }, (*group).label, nil)
 	return []table{t}
 }
 
@@ -272,7 +278,12 @@ func fill[R, C comparable](t *table, corner string, groups []*group, row func(*g
 	for _, r := range rows {
 		line := []string{fmt.Sprint(r)}
 		for _, c := range columns {
-			line = append(line, cmp.Or(cells[place{r, c}], "·"))
+			cell := cells[place{r, c}]
+			if cell == "" {
+				cell = "·"
+				t.note("· not measured, or not shown by this arm")
+			}
+			line = append(line, cell)
 		}
 		t.Rows = append(t.Rows, line)
 	}
@@ -320,7 +331,7 @@ func (t *table) count(g *group, texts []string) {
 		number[text]++
 	}
 	for _, text := range slices.Sorted(maps.Keys(number)) {
-		t.Rows = append(t.Rows, []string{g.label(), g.measurement().String(), text, strconv.Itoa(number[text])})
+		t.Rows = append(t.Rows, []string{g.label(), g.measurement().String(), cmp.Or(text, "none"), strconv.Itoa(number[text])})
 	}
 }
 
