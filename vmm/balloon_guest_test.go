@@ -52,7 +52,8 @@ func TestBalloonTarget(t *testing.T) {
 		fmt.Println("FREED")
 		awaitAvailable(t, func(n uint64) bool { return n <= before-target*9/10 })
 		fmt.Println("INFLATED")
-		awaitAvailable(t, func(n uint64) bool { return n >= before-target/10 })
+		// What lies in lists of a processor's own is not counted as available.
+		awaitAvailable(t, func(n uint64) bool { return n >= before-target/4 })
 		return
 	}
 	g := newGuestHalf(t)
