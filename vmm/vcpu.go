@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"microvm/boot"
+	"microvm/devices"
 	"microvm/kvm"
 )
 
@@ -56,7 +57,9 @@ func (c *vcpu) run() {
 	if c.id == 0 {
 		c.m.timeline.add(Event{Name: EventFirstRun})
 	}
+	var slice devices.TimeSlice
 	for {
+		slice.Renew()
 		exit, err := c.fd.Run()
 		if err != nil {
 			c.m.fail(c.runError(err))

@@ -281,6 +281,7 @@ func (a *app) bootWith(c vmm.Config, o *bootOptions, out *outputs) (int, error) 
 	c.Console = con.Console
 	c.Trace = out.trace.hooks(o.trace)
 
+	tuneRuntime(c.CPUs)
 	// A message to standard error that nobody reads must not end the
 	// monitor before the terminal is as it was.
 	signal.Ignore(unix.SIGPIPE)

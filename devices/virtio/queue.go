@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"microvm/devices"
 	"microvm/devices/eventfd"
 	"microvm/devices/virtio/virtq"
 )
@@ -18,6 +19,7 @@ type Queue struct {
 	interrupt func()
 	counts    *queueCounts
 	trace     func(RingEvent)
+	slice     devices.TimeSlice // of who waits
 }
 
 // queueCounts are a queue's counts over all sessions.
@@ -62,6 +64,7 @@ func (q *Queue) Wait(ctx context.Context) error {
 		}
 		defer q.vq.DisableNotify()
 	}
+	q.slice.Renew()
 	if err := q.doorbell.Wait(); err != nil {
 		return err
 	}

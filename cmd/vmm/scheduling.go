@@ -1,0 +1,51 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// tuneRuntime keeps Go's runtime out of the way of vCPUs, which spend their lives in
+// one system call. It changes nothing that a user has chosen by GOMAXPROCS.
+func tuneRuntime(vCPUs int) {
+	// While a processor is to spare, the runtime leaves threads in short
+	// system calls alone (runtime/proc.go, retake): one for each vCPU, one for
+	// a device that works for it, and that one.
+	if n := 2*vCPUs + 1; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
+	makeSysmonPatient()
+}
+
+// makeSysmonPatient makes the runtime's own thread one that does not take the
+// processor from a vCPU when it wakes (sched(7) SCHED_BATCH). It is there to see
+// which threads are in system calls, wakes every 20 µs while some are, and would
+// else interrupt the guest each time where the host has no processor to spare.
+//
+// It is the first thread that the runtime starts (runtime/proc.go, main), and the
+// kernel lists threads in that order. If it is not, some other thread is patient,
+// which does no harm.
+func makeSysmonPatient() {
+	dir, err := os.Open("/proc/self/task")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	threads, err := dir.Readdirnames(2)
+	if err != nil || len(threads) < 2 {
+		return
+	}
+	tid, err := strconv.Atoi(threads[1])
+	if err != nil {
+		return
+	}
+	attr, err := unix.SchedGetAttr(tid, 0)
+	if err != nil || attr.Policy != unix.SCHED_NORMAL {
+		return // not allowed to ask, or somebody has chosen a policy for us
+	}
+	attr.Policy = unix.SCHED_BATCH
+	_ = unix.SchedSetAttr(tid, attr, 0) // without it everything works, if slower
+}
