@@ -140,3 +140,24 @@ func TestEffect(t *testing.T) {
 		}
 	}
 }
+
+// What a resampler counts is the median of what it draws.
+func TestResampler(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for n := 1; n < 8; n++ {
+		sample := distributions[0].sample(random, n)
+		r := newResampler(sample)
+		for range 50 {
+			got := r.median(random)
+			var drawn []float64
+			for i, times := range r.drawn {
+				for range times {
+					drawn = append(drawn, r.sorted[i])
+				}
+			}
+			if len(drawn) != n || got != Median(drawn) {
+				t.Fatalf("median of %v is %v, got %v", drawn, Median(drawn), got)
+			}
+		}
+	}
+}

@@ -23,12 +23,9 @@ const resamples = 4000
 //
 // Preconditions: the sample is not empty.
 func Median(sample []float64) float64 {
-	return middle(slices.Sorted(slices.Values(sample)))
-}
-
-func middle(sorted []float64) float64 {
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+	s := slices.Sorted(slices.Values(sample))
+	n := len(s)
+	return (s[(n-1)/2] + s[n/2]) / 2
 }
 
 // A Ratio is the ratio of the medians of two samples, and the interval in
@@ -45,9 +42,9 @@ type Ratio struct {
 func RatioOf(a, b []float64) Ratio {
 	r := Ratio{A: Median(a), B: Median(b), N: min(len(a), len(b))}
 	r.Ratio = r.A / r.B
-	drawnA, drawnB := make([]float64, len(a)), make([]float64, len(b))
+	fromA, fromB := newResampler(a), newResampler(b)
 	r.Low, r.High = bootstrap(func(random *rand.Rand) float64 {
-		return drawMedian(random, a, drawnA) / drawMedian(random, b, drawnB)
+		return fromA.median(random) / fromB.median(random)
 	})
 	return r
 }
@@ -57,10 +54,7 @@ func RatioOf(a, b []float64) Ratio {
 //
 // Preconditions: the sample is not empty.
 func MedianInterval(sample []float64) (low, high float64) {
-	drawn := make([]float64, len(sample))
-	return bootstrap(func(random *rand.Rand) float64 {
-		return drawMedian(random, sample, drawn)
-	})
+	return bootstrap(newResampler(sample).median)
 }
 
 // bootstrap returns the middle 95 % of what draw gives.
@@ -74,14 +68,35 @@ func bootstrap(draw func(*rand.Rand) float64) (low, high float64) {
 	return draws[resamples*25/1000], draws[resamples*975/1000]
 }
 
-// drawMedian returns the median of as many values as the sample has, drawn from
-// it with replacement, for which drawn is the room.
-func drawMedian(random *rand.Rand, sample, drawn []float64) float64 {
-	for i := range drawn {
-		drawn[i] = sample[random.IntN(len(sample))]
+// A resampler draws from a sample.
+type resampler struct {
+	sorted []float64
+	drawn  []int // how often each value was
+}
+
+func newResampler(sample []float64) *resampler {
+	return &resampler{slices.Sorted(slices.Values(sample)), make([]int, len(sample))}
+}
+
+// median draws as many values as the sample has, with replacement, and returns
+// their median. That counts them, which takes less than to sort them.
+func (r *resampler) median(random *rand.Rand) float64 {
+	n := len(r.sorted)
+	clear(r.drawn)
+	for range n {
+		r.drawn[random.IntN(n)]++
 	}
-	slices.Sort(drawn)
-	return middle(drawn)
+	value, upTo := 0, r.drawn[0]
+	for upTo <= (n-1)/2 {
+		value++
+		upTo += r.drawn[value]
+	}
+	lower := r.sorted[value]
+	for upTo <= n/2 {
+		value++
+		upTo += r.drawn[value]
+	}
+	return (lower + r.sorted[value]) / 2
 }
 
 func (r Ratio) String() string {
