@@ -63,7 +63,7 @@ check:
 .PHONY: bench
 bench: build tools kernels initrd rootfs build/bench.cpio
 	$(GO) test -count=1 -run '^$$' -bench FirstRun -benchtime 1x -v ./cmd/vmm
-	$(GO) test -count=1 -timeout 60m -run '^$$' -bench 'Boot|Memory|Exits|Disk|Net' -benchtime 1x -v -exec '$(KVMHOST) --' ./cmd/vmm
+	$(GO) test -count=1 -timeout 60m -run '^$$' -bench 'Boot|Memory|Exits|Disk|Net|Console' -benchtime 1x -v -exec '$(KVMHOST) --' ./cmd/vmm
 
 ## compare: vmm compare --quick: this monitor beside containers and others, in build/compare
 #

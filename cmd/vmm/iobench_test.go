@@ -34,6 +34,7 @@ const lostRuns = 2
 // for the kernel's command line and where the console goes.
 type guestArm struct {
 	name    string
+	console vmm.ConsoleKind // of the guest's words; "" is serial
 	command func(cmdline, console string) []string
 }
 
@@ -41,7 +42,7 @@ type guestArm struct {
 func oursWith(b *testing.B, name string, flags ...string) guestArm {
 	program, kernel, initrd := benchArtifact(b, "bin/vmm"), benchArtifact(b, "build/kernels/cloud/vmlinuz"), benchArtifact(b, "build/bench.cpio")
 	tools := "path=" + benchArtifact(b, "build/debian.img") + ",ro,id=tools"
-	return guestArm{name, func(cmdline, console string) []string {
+	return guestArm{name: name, command: func(cmdline, console string) []string {
 		return append([]string{program, "boot", "--kernel", kernel, "--initrd", initrd, "--cmdline", cmdline,
 			"--console-output", console, "--disk", tools}, flags...)
 	}}
@@ -50,7 +51,7 @@ func oursWith(b *testing.B, name string, flags ...string) guestArm {
 // qemuWith is QEMU's smallest machine with flags for the device.
 func qemuWith(b *testing.B, name string, flags ...string) guestArm {
 	kernel, initrd, tools := benchArtifact(b, "build/kernels/cloud/vmlinuz"), benchArtifact(b, "build/bench.cpio"), benchArtifact(b, "build/debian.img")
-	return guestArm{name, func(cmdline, console string) []string {
+	return guestArm{name: name, command: func(cmdline, console string) []string {
 		return append([]string{"qemu-system-x86_64", "-M", "microvm", "-accel", "kvm", "-cpu", "host", "-m", "512", "-smp", "1",
 			"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:" + console,
 			"-kernel", kernel, "-initrd", initrd, "-append", cmdline,
@@ -67,7 +68,7 @@ func (a guestArm) run(b *testing.B, script ...string) (map[string]float64, error
 	if err := os.WriteFile(console, nil, 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cmdline := vmm.ConsoleSerial.Cmdline() + " quiet -- sh /bench/" + strings.Join(script, " ")
+	cmdline := a.console.Cmdline() + " quiet -- sh /bench/" + strings.Join(script, " ")
 	command := a.command(cmdline, console)
 	ctx, cancel := context.WithTimeout(b.Context(), 3*time.Minute)
 	defer cancel()
@@ -218,6 +219,19 @@ func iperfServer(b *testing.B) {
 		_ = server.Process.Kill()
 		_ = server.Wait() // it was killed
 	})
+}
+
+// BenchmarkConsole compares how fast a guest's output goes through a virtio console.
+func BenchmarkConsole(b *testing.B) {
+	output := filepath.Join(b.TempDir(), "output")
+	ours := oursWith(b, "vmm", "--console", string(vmm.ConsoleVirtio))
+	ours.console = vmm.ConsoleVirtio
+	for range b.N {
+		compareGuests(b, []guestArm{
+			ours,
+			qemuWith(b, "qemu", "-device", "virtio-serial-device", "-chardev", "file,id=c,path="+output, "-device", "virtconsole,chardev=c"),
+		}, "console.sh")
+	}
 }
 
 // workloads are what a disk is measured with: pattern, block size, depth.
