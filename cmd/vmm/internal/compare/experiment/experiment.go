@@ -40,6 +40,7 @@ type Session struct {
 	Start []string
 	// DropCaches allows to empty the page cache of the whole host.
 	DropCaches bool
+	Began      time.Time // when the experiment did
 	// Seed decides what is random, such as the order of arms.
 	Seed uint64
 
@@ -66,16 +67,17 @@ type Effort struct {
 	Precision float64       `json:"precision"` // half the relative width of the interval that is enough
 	Instances int           `json:"instances"` // at once, at most
 	Patience  time.Duration `json:"patience"`  // for one instance, in nanoseconds
+	Time      time.Duration `json:"time"`      // for the rounds of one experiment: later none begins; 0 is for ever
 }
 
 // The efforts.
 var (
 	// Quick is for a first look, on an emulated host too.
-	Quick = Effort{"quick", 7, 0.1, 4, time.Minute}
+	Quick = Effort{"quick", 7, 0.1, 3, time.Minute, 2 * time.Minute}
 	// Normal is for a host of one's own.
-	Normal = Effort{"normal", 30, 0.05, 16, time.Minute}
+	Normal = Effort{"normal", 30, 0.05, 16, time.Minute, 15 * time.Minute}
 	// Full is for figures to publish.
-	Full = Effort{"full", 200, 0.02, 256, time.Minute}
+	Full = Effort{"full", 200, 0.02, 256, time.Minute, 0}
 )
 
 // Done returns how many samples there are of this arm, metric and number of
@@ -88,6 +90,11 @@ func (s *Session) Done(arm, metric string, instances int) int {
 		}
 	}
 	return n
+}
+
+// late says that there is no time for another round.
+func (s *Session) late() bool {
+	return s.Effort.Time > 0 && time.Since(s.Began) > s.Effort.Time
 }
 
 // Failed records that err was the reason why there is no value for the sample,

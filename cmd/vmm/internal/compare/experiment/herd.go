@@ -33,6 +33,9 @@ func (e Effort) herdRounds() int { return max(1, e.Rounds/5) }
 func (s *Session) herds(ctx context.Context, last string, instances int, measure func(a PreparedArm, round int) error) error {
 	rounds := s.Effort.herdRounds()
 	for round := range rounds {
+		if round > 0 && s.late() {
+			break
+		}
 		random := rand.New(rand.NewPCG(s.Seed, uint64(round)))
 		for step, i := range random.Perm(len(s.Arms)) {
 			a := s.Arms[i]

@@ -72,6 +72,9 @@ func (s *Session) rounds(ctx context.Context, jobs []job) error {
 	failures := make([]int, len(jobs))
 	rounds := s.Effort.workRounds()
 	for round := range rounds {
+		if round > 0 && s.late() {
+			break
+		}
 		random := rand.New(rand.NewPCG(s.Seed, uint64(round)))
 		for step, i := range random.Perm(len(jobs)) {
 			s.Progress(round*len(jobs)+step, rounds*len(jobs))

@@ -9,9 +9,10 @@ import (
 
 // Start measures how long a payload takes to start and to end.
 //
-// In each round every arm starts once in each state of the page cache, in an order
-// that is random and new, so that what drifts on the host falls on all of them.
-// There are rounds until the interval of each median is as narrow as wanted.
+// In each round every arm starts once, and in each third once more with a cold page
+// cache, in an order that is random and new, so that what drifts on the host falls on
+// all of them. There are rounds until the interval of each median is as narrow as
+// wanted, or the time is over.
 var Start = &Experiment{
 	Name:  "start",
 	About: "time from spawn to each boundary, to the payload's first instruction above all",
@@ -30,6 +31,10 @@ const StartTime = "time"
 // maxFailures is how often in a row an arm may fail before an experiment leaves
 // it alone.
 const maxFailures = 2
+
+// coldRounds is in how many rounds one has cold starts, which take long and make what
+// comes after them cold.
+const coldRounds = 3
 
 // A start is one to be measured.
 type start struct {
@@ -71,16 +76,24 @@ func (st *starter) run(ctx context.Context) error {
 			if done[doneKey{round, next.arm.Name(), next.cache}] || st.failures[next.arm.Name()] >= maxFailures {
 				continue
 			}
-			st.Progress(round*len(st.starts)+i, st.Effort.Rounds*len(st.starts))
+			st.Progress(st.before(round)+i, st.before(st.Effort.Rounds))
 			if err := st.measure(ctx, next, round); err != nil {
 				return err
 			}
 		}
-		if st.precise() {
+		if st.precise() || st.late() {
 			break
 		}
 	}
 	return nil
+}
+
+// before is how many starts there are in the rounds before one.
+func (st *starter) before(round int) (n int) {
+	for r := range round {
+		n += len(st.of(r))
+	}
+	return n
 }
 
 // A doneKey is what tells one start from the others.
@@ -90,9 +103,20 @@ type doneKey struct {
 	cache compare.Cache
 }
 
+// of are the starts in a round.
+func (st *starter) of(round int) []start {
+	var all []start
+	for _, next := range st.starts {
+		if next.cache == compare.Warm || round%coldRounds == 0 {
+			all = append(all, next)
+		}
+	}
+	return all
+}
+
 // order is that of the starts in a round, the same however often a run goes on.
 func (st *starter) order(round int) []start {
-	order := append([]start(nil), st.starts...)
+	order := st.of(round)
 	random := rand.New(rand.NewPCG(st.Seed, uint64(round)))
 	random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	return order

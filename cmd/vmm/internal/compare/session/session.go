@@ -249,7 +249,8 @@ func (r *runner) measure(ctx context.Context) error {
 // session is what the experiment of that name works with.
 func (r *runner) session(root, name string) *experiment.Session {
 	return &experiment.Session{
-		Arms: r.prepared, Env: &r.Env, Root: root, Dir: r.work, Start: r.run.Payload,
+		Began: time.Now(),
+		Arms:  r.prepared, Env: &r.Env, Root: root, Dir: r.work, Start: r.run.Payload,
 		Effort: r.Effort, Seed: r.run.Seed, DropCaches: r.DropCaches,
 		Record: func(s compare.Sample) error {
 			s.Experiment = name
