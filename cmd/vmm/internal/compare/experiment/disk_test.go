@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/u-root/u-root/pkg/ldd"
+
 	"microvm/cmd/vmm/internal/compare/arm"
 	"microvm/cmd/vmm/internal/compare/arm/armtest"
 )
@@ -95,9 +97,16 @@ func TestDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The C library that it is linked with has more than a million.
-	if got := n.only(t, "shell", DiskPrograms, 0); got.Value < float64(shell.Size())+1e6 {
-		t.Errorf("a shell of %d bytes has %g with its libraries", shell.Size(), got.Value)
+	libraries, err := ldd.FList("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked, err := readFiles(libraries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := n.only(t, "shell", DiskPrograms, 0); got.Value != float64(shell.Size()+linked.length()) {
+		t.Errorf("a shell of %d bytes and its libraries of %d have %g", shell.Size(), linked.length(), got.Value)
 	}
 	if got := n.only(t, "shell", DiskProgramsNames, 0); !strings.Contains(got.Text, "/bin/sh") {
 		t.Errorf("a shell's programs are %q", got.Text)

@@ -1,9 +1,13 @@
 package experiment
 
 import (
+	"bytes"
 	"errors"
+	"hash/maphash"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -45,6 +49,29 @@ func TestPageCounts(t *testing.T) {
 		if got := c.count(known); got != want {
 			t.Fatalf("counts %+v, want %+v", got, want)
 		}
+	}
+}
+
+// The known contents of a file are its pages, the last one filled up, without zeros.
+func TestHashFiles(t *testing.T) {
+	dir := t.TempDir()
+	data := bytes.Repeat([]byte{1}, pageSize+1)
+	data = append(data, make([]byte, 3*pageSize-1)...)
+	for _, name := range []string{"a", "b"} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newPageCensus()
+	got := make(map[uint64]bool)
+	if err := c.hashFiles(dir, got); err != nil {
+		t.Fatal(err)
+	}
+	last := make([]byte, pageSize)
+	last[0] = 1
+	want := map[uint64]bool{maphash.Bytes(c.seed, data[:pageSize]): true, maphash.Bytes(c.seed, last): true}
+	if !maps.Equal(got, want) {
+		t.Errorf("%d pages are known, want %d", len(got), len(want))
 	}
 }
 
