@@ -20,11 +20,33 @@ type engine struct {
 	image   string
 	files   []string
 	close   func(ctx context.Context) error // after the containers and the image are removed
+	extras  Extras
 }
 
-// runFlags are those of "run". No network, because no other arm has one; no log,
-// because what is on standard output is enough.
-var runFlags = []string{"run", "--rm", "--interactive", "--network=none", "--log-driver=none", "--pull=never"}
+// runFlags are those of "run". No log, because what is on standard output is
+// enough.
+var runFlags = []string{"run", "--rm", "--interactive", "--log-driver=none", "--pull=never"}
+
+// extraFlags are those for extras. Who has not asked for a network has none, as in
+// the other arms.
+func extraFlags(x Extras) []string {
+	network := "--network=none"
+	if x.Network {
+		network = "--network=" + hostNetwork.Network
+	}
+	if x.File == "" {
+		return []string{network}
+	}
+	return []string{network, "--volume=" + x.File + ":" + containerFile + ":ro"}
+}
+
+// Equip implements Equipper.
+func (g *engine) Equip(x Extras) (Prepared, Access, error) {
+	equipped := *g
+	equipped.extras = g.extras.and(x)
+	a, err := containerAccess(equipped.extras)
+	return &equipped, a, err
+}
 
 // call runs one of the engine's commands.
 func (g *engine) call(ctx context.Context, argv ...string) (string, error) {
@@ -46,7 +68,7 @@ func (g *engine) importRoot(ctx context.Context, root string) error {
 
 func (g *engine) Command(id string, argv []string) (*Command, error) {
 	name := filepath.Join(g.dir, id+".cid")
-	run := slices.Concat([]string{g.program}, runFlags, g.flags, []string{"--name=" + id, "--cidfile=" + name, g.image}, argv)
+	run := slices.Concat([]string{g.program}, runFlags, extraFlags(g.extras), g.flags, []string{"--name=" + id, "--cidfile=" + name, g.image}, argv)
 	return &Command{
 		ID: id, Argv: run, Env: g.env,
 		IDFile: name, Linger: engineLinger,

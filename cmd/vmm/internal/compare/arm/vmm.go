@@ -35,7 +35,7 @@ func (vmmArm) Prepare(_ context.Context, e *Env, root, dir string) (Prepared, er
 	cache := filepath.Join(dir, "cache")
 	boot := []string{e.VMM, "boot", "--kernel", g.kernel, "--initrd", g.initrd, "--memory", fmt.Sprint(g.memory),
 		"--cache-dir", cache, "--append", "quiet", "--trace", "events", "--trace-file", "/dev/fd/3"}
-	return plain{files: []string{cache, g.initrd}, access: vmmAccess, command: func(id string, argv []string, x Extras) (*Command, error) {
+	return plain{files: append(g.files(), cache), access: vmmAccess, command: func(id string, argv []string, x Extras) (*Command, error) {
 		c := boot[:len(boot):len(boot)]
 		if x.Network {
 			c = append(c, "--net", vmmNetwork())
