@@ -80,6 +80,11 @@ func disk(ctx context.Context, s *Session) error {
 
 // diskOf measures an arm.
 func (s *Session) diskOf(ctx context.Context, a PreparedArm) error {
+	// Instances come first: what the first of them leaves for all others, such as a
+	// cache, is of the files, too.
+	if err := s.diskOfInstance(ctx, a); err != nil {
+		return err
+	}
 	files, err := readFiles(a.Files()...)
 	if err != nil {
 		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: DiskFiles, Unit: compare.Bytes}, err)
@@ -89,9 +94,6 @@ func (s *Session) diskOf(ctx context.Context, a PreparedArm) error {
 		s.recordBytes(a.Name(), DiskFilesAllocated, files.allocated()),
 		s.recordBytes(a.Name(), DiskFilesShared, s.sharedFiles(a, files).length()))
 	if err != nil {
-		return err
-	}
-	if err := s.diskOfInstance(ctx, a); err != nil {
 		return err
 	}
 	return s.diskOfPrograms(ctx, a)
@@ -125,7 +127,7 @@ func (s *Session) sharedFiles(a PreparedArm, files fileSet) fileSet {
 func (s *Session) diskOfInstance(ctx context.Context, a PreparedArm) error {
 	h := &herd{Session: s, arm: a}
 	var before, during fileSet
-	_, err := h.add(ctx) // engines make what they keep for all at the first
+	_, err := h.add(ctx)
 	err = errors.Join(err, h.dismiss(ctx))
 	if err == nil {
 		before, err = readFiles(a.Files()...)
