@@ -217,26 +217,37 @@ func (s fileSet) allocated() (sum int64) {
 
 // readFiles returns the files at paths, and those in directories at paths, with the
 // directories. A link at a path is followed, one in a directory is a file. What
-// disappears meanwhile is left out.
+// is mounted in a directory is left out: it is of another file system, or there twice,
+// as what a running container sees is. So is what disappears meanwhile.
 func readFiles(paths ...string) (fileSet, error) {
 	files := make(fileSet)
 	for _, path := range paths {
-		target, err := filepath.EvalSymlinks(path)
+		top, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			return nil, err
 		}
-		err = filepath.WalkDir(target, func(name string, _ fs.DirEntry, err error) error {
+		topID, _, err := stat(top)
+		if err != nil {
+			return nil, err
+		}
+		err = filepath.WalkDir(top, func(name string, entry fs.DirEntry, err error) error {
+			var id fileID
+			var size fileSize
 			if err == nil {
-				var id fileID
-				var size fileSize
-				if id, size, err = stat(name); err == nil {
-					files[id] = size
-				}
+				id, size, err = stat(name)
 			}
-			if errors.Is(err, fs.ErrNotExist) && name != target {
+			switch {
+			case errors.Is(err, fs.ErrNotExist) && name != top:
+				return nil
+			case err != nil:
+				return err
+			case id.device != topID.device && entry.IsDir():
+				return fs.SkipDir
+			case id.device != topID.device:
 				return nil
 			}
-			return err
+			files[id] = size
+			return nil
 		})
 		if err != nil {
 			return nil, err

@@ -61,6 +61,30 @@ func TestReadFiles(t *testing.T) {
 	}
 }
 
+// What is mounted in a directory is not of it.
+func TestReadFilesStaysOnItsFileSystem(t *testing.T) {
+	const mounted = "/dev/shm" // in /dev, on any Linux
+	f, err := os.CreateTemp(mounted, "vmm-test-")
+	if err != nil {
+		t.Skip(err)
+	}
+	f.Close()
+	defer os.Remove(f.Name())
+	id, _, err := stat(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for top, want := range map[string]bool{mounted: true, "/dev": false} {
+		files, err := readFiles(top)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files.has(id) != want {
+			t.Errorf("%s has a file of %s: %t, want %t", top, mounted, files.has(id), want)
+		}
+	}
+}
+
 func TestDisk(t *testing.T) {
 	needStrace(t)
 	var n notebook
