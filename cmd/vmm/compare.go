@@ -152,16 +152,28 @@ func (a *app) compare(f *flags, o *compareOptions, args []string) error {
 	if n := f.ArgsLenAtDash(); n >= 0 {
 		words, command = args[:n], args[n:]
 	}
-	if len(words) > 0 && command != nil {
-		return usagef("a command is for a run, not for %s", words[0])
+	if len(words) > 0 {
+		return a.compareAction(f, o, words, command)
 	}
 	if err := f.check(o.wrong(command)...); err != nil {
 		return err
 	}
-	if len(words) == 0 {
-		return a.compareRun(o, command)
+	return a.compareRun(o, command)
+}
+
+// compareAction does what is not a run.
+func (a *app) compareAction(f *flags, o *compareOptions, words, command []string) error {
+	if command != nil {
+		return usagef("a command is for a run, not for %s", words[0])
 	}
-	switch action, dirs := words[0], words[1:]; {
+	if err := f.check(); err != nil {
+		return err
+	}
+	action, dirs := words[0], words[1:]
+	if f.NFlag() > 0 && action != compareArms && slices.Contains(compareActions, action) {
+		return usagef("compare %s takes no flags", action)
+	}
+	switch {
 	case action == compareArms && len(dirs) == 0:
 		return a.compareArms(o)
 	case action == compareReport && len(dirs) == 1:
@@ -171,7 +183,7 @@ func (a *app) compare(f *flags, o *compareOptions, args []string) error {
 	case slices.Contains(compareActions, action):
 		return usagef("there is: compare arms, compare report DIR, compare diff DIR DIR")
 	}
-	return unknown("action", words[0], compareActions)
+	return unknown("action", action, compareActions)
 }
 
 // wrong is what is wrong with the flags' values together.
@@ -182,6 +194,9 @@ func (o *compareOptions) wrong(command []string) []vmm.FieldError {
 	}
 	if o.quick && o.full {
 		say("quick", "is not --full; leave one of the two out")
+	}
+	if o.asJSON {
+		say("json", "is for compare arms; a run's raw data are in its directory")
 	}
 	if o.instances < 0 {
 		say("instances", "%d; must be 1 at least", o.instances)

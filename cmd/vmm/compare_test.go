@@ -24,6 +24,8 @@ func TestCompareUsage(t *testing.T) {
 		{"report", "compare report DIR"},
 		{"diff a", "compare diff DIR DIR"},
 		{"arms -- true", "a command is for a run, not for arms"},
+		{"report --out a b", "compare report takes no flags"},
+		{"--json", "--json: is for compare arms"},
 		{"--only strat", "did you mean start?"},
 		{"--arms podmen", "did you mean podman?"},
 		{"--only start --skip start", "--skip: start is in --only, too"},
@@ -129,7 +131,7 @@ func TestCompareStopped(t *testing.T) {
 	if r := run(t, program(t, "", "compare", "diff", dir, dir)); r.status != 0 || r.stdout == "" {
 		t.Errorf("a run beside itself: status %d:\n%s", r.status, r.stderr)
 	}
-	if r := run(t, program(t, "", append(args, "--instances", "3")...)); r.status != vmm.StatusFailure || !strings.Contains(r.stderr, "effort: ") {
+	if r := run(t, program(t, "", append(args, "--instances", "99")...)); r.status != vmm.StatusFailure || !strings.Contains(r.stderr, "effort: ") {
 		t.Errorf("another effort: status %d:\n%s", r.status, r.stderr)
 	}
 }
