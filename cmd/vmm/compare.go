@@ -80,6 +80,7 @@ type compareOptions struct {
 	rootfs           string
 	payload, initrd  string
 	source           string
+	distribution     string
 	dropCaches       bool
 	asJSON           bool
 }
@@ -103,6 +104,7 @@ func (o *compareOptions) declare(f *flags) {
 	f.optionsVar("kernel", "guests' kernel, as `NAME=FILE`; may be repeated, and the first is that of other monitors; by default this host's own", o.addKernel)
 	f.sizeVar(&o.memory, "memory", "RAM `SIZE` of each guest")
 	f.pathVar(&o.rootfs, "rootfs", "run in a copy of `DIRECTORY`")
+	f.pathVar(&o.distribution, "distribution", "a whole system, to tell what of its size on disk a guest needs: `FILE`, its disk image, or its directory; by default this host's basic Debian packages")
 	f.pathVar(&o.payload, "payload", "the payload is `FILE`, not built with Go from the source tree")
 	f.pathVar(&o.initrd, "initrd", "`FILE` of vmm initrd build --minimal, not built with Go from the source tree")
 	f.pathVar(&o.source, "source", "this project's source tree is `DIRECTORY`, not the working directory")
@@ -294,7 +296,8 @@ func (o *compareOptions) session(command []string) (*session.Options, error) {
 		Dir: o.out, Argv: os.Args, Version: strings.TrimSpace(readVersion().String()),
 		Effort: o.effort(), Seed: uint64(o.seed), Env: *env,
 		Kernels: o.kernels, Program: o.payload, Source: o.source, Rootfs: o.rootfs, Command: command,
-		DropCaches: os.Geteuid() == 0 && (o.dropCaches || host.Read(os.DirFS("/")).Reality() == host.Emulated),
+		Distribution: o.distribution,
+		DropCaches:   os.Geteuid() == 0 && (o.dropCaches || host.Read(os.DirFS("/")).Reality() == host.Emulated),
 	}
 	for _, e := range experiment.All {
 		if (len(o.only) == 0 || slices.Contains(o.only, e.Name)) && !slices.Contains(o.skip, e.Name) {

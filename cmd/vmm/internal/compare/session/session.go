@@ -33,6 +33,9 @@ type Options struct {
 	Source  string   // directory in the source tree that it and Env.GuestInit are built from
 	Rootfs  string   // directory of the user's, "" for none
 	Command []string // of the user's, in that directory; nil for our payload
+	// Distribution is a disk image or a directory with a distribution's user
+	// space, "" for that of this host.
+	Distribution string
 	// DropCaches allows to empty the page cache of the whole host.
 	DropCaches bool
 
@@ -251,7 +254,7 @@ func (r *runner) session(root, name string) *experiment.Session {
 	return &experiment.Session{
 		Began: time.Now(),
 		Arms:  r.prepared, Env: &r.Env, Root: root, Dir: r.work, Start: r.run.Payload,
-		Effort: r.Effort, Seed: r.run.Seed, DropCaches: r.DropCaches,
+		Effort: r.Effort, Seed: r.run.Seed, DropCaches: r.DropCaches, Distribution: r.Distribution,
 		Record: func(s compare.Sample) error {
 			s.Experiment = name
 			return r.journal.record(s)
