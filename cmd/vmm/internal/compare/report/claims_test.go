@@ -11,9 +11,9 @@ import (
 )
 
 // verdicts are those of a run by the experiment that asks.
-func verdicts(m *madeUp) map[string]claim {
-	all := make(map[string]claim)
-	for _, c := range m.data().claims() {
+func verdicts(m *madeUp) map[string]answered {
+	all := make(map[string]answered)
+	for _, c := range m.evidence().answers() {
 		all[c.Experiment] = c
 	}
 	return all
@@ -45,7 +45,7 @@ func TestVerdicts(t *testing.T) {
 
 // change multiplies the values of a kind of arm.
 func (m *madeUp) change(experiment, metric string, kind arm.Kind, factor float64) {
-	kinds := m.data().kinds
+	kinds := m.evidence().kinds
 	for i := range m.samples {
 		s := &m.samples[i]
 		if s.Experiment == experiment && s.Metric == metric && kinds[s.Arm] == kind {
@@ -100,7 +100,7 @@ func TestVerdictOfKernels(t *testing.T) {
 func TestInterruptedRunSaysSo(t *testing.T) {
 	m := newMadeUp()
 	m.run.Finished = time.Time{}
-	if w := m.data().warning(); !strings.Contains(w, "interrupted") {
+	if w := m.evidence().warning(); !strings.Contains(w, "interrupted") {
 		t.Errorf("got %q", w)
 	}
 }

@@ -39,7 +39,7 @@ func Diff(w io.Writer, a, b string) error {
 }
 
 // differences says how the runs were made and what was not the same.
-func differences(a, b *data) []string {
+func differences(a, b *evidence) []string {
 	lines := []string{fmt.Sprintf("A is %s of %s, B is %s of %s.", a.dir, day(a.run.Started), b.dir, day(b.run.Started))}
 	if a.run.Digest != b.run.Digest {
 		lines = append(lines, fmt.Sprintf("† The hosts differ (%s, %s): a ratio says as much about them as about anything else.",
@@ -71,9 +71,9 @@ func describe(r *session.Run) string {
 }
 
 // compareExperiment returns the table of an experiment's values.
-func compareExperiment(name string, a, b *data) table {
+func compareExperiment(name string, a, b *evidence) table {
 	t := table{Caption: name, Head: []string{"arm", "value", "A", "B", "B/A", "95 % interval", "effect", ""}, Words: 2}
-	of := func(d *data) []*group { return d.where(ofExperiment(name)) }
+	of := func(e *evidence) []*group { return e.where(ofExperiment(name)) }
 	matched := make(map[compare.Key]bool)
 	for _, g := range of(a) {
 		other, err := counterpart(g, of(b))

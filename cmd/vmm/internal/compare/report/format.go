@@ -1,12 +1,10 @@
 package report
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 
 	"microvm/cmd/vmm/internal/compare"
-	"microvm/cmd/vmm/internal/measure"
 )
 
 // A scale is a unit as people read it, of which factor go into one.
@@ -74,15 +72,4 @@ func interval(unit compare.Unit, low, high float64) string {
 		return text
 	}
 	return text + " " + s.name
-}
-
-// times writes a ratio with its interval.
-func times(r measure.Ratio) string {
-	if measure.Sparse(r.N) {
-		return digits(r.Ratio) + "× (too few samples for an interval)"
-	}
-	if r.Low == r.High {
-		return digits(r.Ratio) + "×"
-	}
-	return fmt.Sprintf("%s× (%s to %s)", digits(r.Ratio), digits(r.Low), digits(r.High))
 }

@@ -17,7 +17,7 @@ import (
 type page struct {
 	Warning  string // what all values must be read with, "" for nothing
 	Facts    [][2]string
-	Claims   []claim
+	Claims   []answered
 	Plots    []plot
 	Sections []section
 	Usable   []session.Arm
@@ -28,23 +28,23 @@ type page struct {
 	Again    []string // commands that repeat the run and the report
 }
 
-func (d *data) page() (*page, error) {
-	plots, err := d.plots()
+func (e *evidence) page() (*page, error) {
+	plots, err := e.plots()
 	if err != nil {
 		return nil, err
 	}
 	p := &page{
-		Warning:  d.warning(),
-		Facts:    d.facts(),
-		Claims:   d.claims(),
+		Warning:  e.warning(),
+		Facts:    e.facts(),
+		Claims:   e.answers(),
 		Plots:    plots,
-		Sections: d.sections(),
-		Host:     hostFacts(d.run),
-		Inputs:   d.run.Inputs,
+		Sections: e.sections(),
+		Host:     hostFacts(e.run),
+		Inputs:   e.run.Inputs,
 		Method:   method,
-		Again:    d.again(),
+		Again:    e.again(),
 	}
-	for _, a := range d.run.Arms {
+	for _, a := range e.run.Arms {
 		if a.Problem == "" {
 			p.Usable = append(p.Usable, a)
 		} else {
@@ -55,8 +55,8 @@ func (d *data) page() (*page, error) {
 }
 
 // mark is the word for what is not a real host, "" for one that is.
-func (d *data) mark() string {
-	switch d.run.Host.Reality() {
+func (e *evidence) mark() string {
+	switch e.run.Host.Reality() {
 	case host.Emulated:
 		return "emulated KVM"
 	case host.Nested:
@@ -66,27 +66,27 @@ func (d *data) mark() string {
 }
 
 // warning is what must stand on each page.
-func (d *data) warning() string {
+func (e *evidence) warning() string {
 	var all []string
-	switch d.run.Host.Reality() {
+	switch e.run.Host.Reality() {
 	case host.Emulated:
 		all = append(all, "Emulated KVM: a program emulates this host's processor, some tens of times slower than metal, and what leaves a guest costs more than in proportion. Only ratios within this run mean anything, and those between virtual machines and containers are an upper limit.")
 	case host.Nested:
 		all = append(all, "Nested KVM: this host is a virtual machine itself. What leaves a guest of its own goes through two hypervisors and costs more than on metal.")
 	}
-	if d.run.Finished.IsZero() {
+	if e.run.Finished.IsZero() {
 		all = append(all, "This run was interrupted: what it did not come to is missing.")
 	}
-	if others := d.otherHosts(); len(others) > 0 {
+	if others := e.otherHosts(); len(others) > 0 {
 		all = append(all, fmt.Sprintf("Parts were measured on %d other hosts; they are in no ratio.", len(others)))
 	}
 	return strings.Join(all, " ")
 }
 
 // otherHosts are the digests of hosts that the run went on with.
-func (d *data) otherHosts() []string {
+func (e *evidence) otherHosts() []string {
 	digests := make(map[string]bool)
-	for _, g := range d.groups {
+	for _, g := range e.groups {
 		if g.strange {
 			digests[g.Host] = true
 		}
@@ -95,20 +95,20 @@ func (d *data) otherHosts() []string {
 }
 
 // facts are what the report begins with.
-func (d *data) facts() [][2]string {
+func (e *evidence) facts() [][2]string {
 	values := 0
-	for _, g := range d.groups {
+	for _, g := range e.groups {
 		values += len(g.values) + len(g.texts) + len(g.failures)
 	}
 	facts := [][2]string{
-		{"measured", day(d.run.Started)},
-		{"processor", d.run.Host.CPU.Model},
-		{"kernel", d.run.Host.Kernel},
-		{"effort", d.run.Effort.Name},
+		{"measured", day(e.run.Started)},
+		{"processor", e.run.Host.CPU.Model},
+		{"kernel", e.run.Host.Kernel},
+		{"effort", e.run.Effort.Name},
 		{"raw samples", fmt.Sprint(values)},
 	}
-	if !d.run.Finished.IsZero() {
-		facts = append(facts, [2]string{"took", d.run.Finished.Sub(d.run.Started).Round(time.Second).String()})
+	if !e.run.Finished.IsZero() {
+		facts = append(facts, [2]string{"took", e.run.Finished.Sub(e.run.Started).Round(time.Second).String()})
 	}
 	return facts
 }
@@ -165,12 +165,12 @@ func cgroup(c host.Cgroup) string {
 }
 
 // again are the commands that repeat the run.
-func (d *data) again() []string {
+func (e *evidence) again() []string {
 	var words []string
-	for _, word := range d.run.Argv {
+	for _, word := range e.run.Argv {
 		words = append(words, shellWord(word))
 	}
-	return []string{strings.Join(words, " "), "vmm compare report " + shellWord(d.dir)}
+	return []string{strings.Join(words, " "), "vmm compare report " + shellWord(e.dir)}
 }
 
 // method says how values came about and what is done with them.

@@ -11,14 +11,14 @@ import (
 )
 
 // plots draws all plots for which there are values.
-func (d *data) plots() ([]plot, error) {
+func (e *evidence) plots() ([]plot, error) {
 	var all []plot
-	for _, plan := range []func() (*plot, *picture, int){d.stagePlot, d.startPlot, d.memoryPlot, d.densityPlot} {
+	for _, plan := range []func() (*plot, *picture, int){e.stagePlot, e.startPlot, e.memoryPlot, e.densityPlot} {
 		p, picture, height := plan()
 		if p == nil {
 			continue
 		}
-		picture.mark = d.mark()
+		picture.mark = e.mark()
 		for _, size := range []struct {
 			html  *template.HTML
 			width int
@@ -44,8 +44,8 @@ var stageText = map[compare.Boundary]string{
 }
 
 // stagePlot has a bar for each arm, of the median times between boundaries.
-func (d *data) stagePlot() (*plot, *picture, int) {
-	groups := d.where(metric(experiment.Start.Name, experiment.StartTime), not(cache(compare.Cold)), func(g *group) bool {
+func (e *evidence) stagePlot() (*plot, *picture, int) {
+	groups := e.where(metric(experiment.Start.Name, experiment.StartTime), not(cache(compare.Cold)), func(g *group) bool {
 		return g.From == compare.Spawn && !g.strange && stageText[g.To] != ""
 	})
 	reached := make(map[string]map[compare.Boundary]float64)
@@ -97,8 +97,8 @@ func inWords(labels []label, arms []string) string {
 }
 
 // startPlot has the distribution function of each arm's start times.
-func (d *data) startPlot() (*plot, *picture, int) {
-	groups := d.where(metric(experiment.Start.Name, experiment.StartTime), payloadTime, func(g *group) bool { return !g.strange })
+func (e *evidence) startPlot() (*plot, *picture, int) {
+	groups := e.where(metric(experiment.Start.Name, experiment.StartTime), payloadTime, func(g *group) bool { return !g.strange })
 	if len(groups) == 0 {
 		return nil, nil, 0
 	}
@@ -108,10 +108,10 @@ func (d *data) startPlot() (*plot, *picture, int) {
 		all = append(all, g.values...)
 	}
 	picture.x = newAxis("time from spawn to payload", compare.Seconds, all, 8)
-	dashes := d.dashes(groups)
+	dashes := e.dashes(groups)
 	slices.SortFunc(groups, func(a, b *group) int { return int(1e9 * (a.median() - b.median())) })
 	for i, g := range groups {
-		l := line{class: d.class(g), dash: dashes[g]}
+		l := line{class: e.class(g), dash: dashes[g]}
 		sorted := slices.Sorted(slices.Values(g.values))
 		for j, v := range sorted {
 			l.x = append(l.x, v, v)
@@ -121,31 +121,31 @@ func (d *data) startPlot() (*plot, *picture, int) {
 		// The names stand at different heights, so that they do not meet.
 		at := 1 - (float64(i)+0.5)/float64(len(groups))
 		x := sorted[min(int(at*float64(len(sorted))), len(sorted)-1)]
-		picture.labels = append(picture.labels, label{d.class(g), g.Arm, "", x, 100 * at})
+		picture.labels = append(picture.labels, label{e.class(g), g.Arm, "", x, 100 * at})
 	}
 	return &plot{ID: "starts", Title: "How start times are distributed",
 		Desc:   "For each arm the share of starts that took no longer than the time on the axis, warm page cache. A steep line is a start that always takes the same time, one with a step between two steep parts has two modes.",
-		Legend: d.kindLegend(groups), Trace: groups[0].measurement().trace()}, picture, 440
+		Legend: e.kindLegend(groups), Trace: groups[0].measurement().trace()}, picture, 440
 }
 
 // memoryPlot has the memory of instances against their number.
-func (d *data) memoryPlot() (*plot, *picture, int) {
-	groups := d.where(metric(experiment.Memory.Name, experiment.MemoryPSS), func(g *group) bool { return !g.strange })
-	return d.growth(groups, plot{ID: "memory", Title: "Memory against the number of instances",
+func (e *evidence) memoryPlot() (*plot, *picture, int) {
+	groups := e.where(metric(experiment.Memory.Name, experiment.MemoryPSS), func(g *group) bool { return !g.strange })
+	return e.growth(groups, plot{ID: "memory", Title: "Memory against the number of instances",
 		Desc: "For each arm the proportional set size of all processes of all instances, against the number of instances."},
 		"proportional set size of all instances")
 }
 
 // densityPlot has the start time of an instance against the number of those that run.
-func (d *data) densityPlot() (*plot, *picture, int) {
-	groups := d.where(metric(experiment.Density.Name, experiment.DensityTime), func(g *group) bool { return !g.strange })
-	return d.growth(groups, plot{ID: "density", Title: "Start time against the number of instances",
+func (e *evidence) densityPlot() (*plot, *picture, int) {
+	groups := e.where(metric(experiment.Density.Name, experiment.DensityTime), func(g *group) bool { return !g.strange })
+	return e.growth(groups, plot{ID: "density", Title: "Start time against the number of instances",
 		Desc: "For each arm the time from spawn to the payload of the last instance, against the number of instances with it."},
 		"time from spawn to payload")
 }
 
 // growth plots medians against the number of instances.
-func (d *data) growth(groups []*group, p plot, yName string) (*plot, *picture, int) {
+func (e *evidence) growth(groups []*group, p plot, yName string) (*plot, *picture, int) {
 	if len(groups) == 0 {
 		return nil, nil, 0
 	}
@@ -161,25 +161,25 @@ func (d *data) growth(groups []*group, p plot, yName string) (*plot, *picture, i
 	}
 	picture := &picture{aside: true, x: linearAxis("instances", compare.Count, xs, 8),
 		y: newAxis(yName, groups[0].Unit, ys, 8)}
-	dashes := d.dashes(groups)
+	dashes := e.dashes(groups)
 	for _, arm := range arms {
 		of := byArm[arm]
 		slices.SortFunc(of, func(a, b *group) int { return a.Instances - b.Instances })
-		l := line{class: d.class(of[0]), dash: dashes[of[0]], dots: true}
+		l := line{class: e.class(of[0]), dash: dashes[of[0]], dots: true}
 		for _, g := range of {
 			l.x, l.y = append(l.x, float64(g.Instances)), append(l.y, g.median())
 		}
 		picture.lines = append(picture.lines, l)
 		last := of[len(of)-1]
-		picture.labels = append(picture.labels, label{d.class(last), arm, last.short(), float64(last.Instances), last.median()})
+		picture.labels = append(picture.labels, label{e.class(last), arm, last.short(), float64(last.Instances), last.median()})
 	}
-	p.Legend, p.Trace = d.kindLegend(groups), groups[0].measurement().trace()
+	p.Legend, p.Trace = e.kindLegend(groups), groups[0].measurement().trace()
 	return &p, picture, 440
 }
 
 // class is the colour of an arm: that of its kind.
-func (d *data) class(g *group) string {
-	switch kind := d.kinds[g.Arm]; kind {
+func (e *evidence) class(g *group) string {
+	switch kind := e.kinds[g.Arm]; kind {
 	case arm.Process, arm.Container, arm.Engine, arm.VM:
 		return "kind-" + string(kind)
 	}
@@ -187,12 +187,12 @@ func (d *data) class(g *group) string {
 }
 
 // dashes tell the arms of a kind apart.
-func (d *data) dashes(groups []*group) map[*group][]float64 {
+func (e *evidence) dashes(groups []*group) map[*group][]float64 {
 	patterns := [][]float64{nil, {6, 3}, {2, 3}, {9, 3, 2, 3}, {12, 4}, {1, 2}}
 	arms := make(map[string]map[string]int) // of a class, in their order
 	dashes := make(map[*group][]float64)
 	for _, g := range groups {
-		class := d.class(g)
+		class := e.class(g)
 		if arms[class] == nil {
 			arms[class] = make(map[string]int)
 		}
@@ -211,10 +211,10 @@ var kindNames = []struct {
 }{{arm.Process, "process"}, {arm.Container, "container"}, {arm.Engine, "container engine"}, {arm.VM, "virtual machine"}}
 
 // kindLegend says what the colours of the groups mean.
-func (d *data) kindLegend(groups []*group) []legend {
+func (e *evidence) kindLegend(groups []*group) []legend {
 	var all []legend
 	for _, k := range kindNames {
-		if slices.ContainsFunc(groups, d.of(k.kind)) {
+		if slices.ContainsFunc(groups, e.of(k.kind)) {
 			all = append(all, legend{"kind-" + string(k.kind), k.name})
 		}
 	}

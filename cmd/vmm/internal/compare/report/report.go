@@ -25,11 +25,11 @@ const (
 // Render writes the reports of the run in dir into it, and to w the one for a
 // terminal.
 func Render(w io.Writer, dir string) error {
-	d, err := read(dir)
+	e, err := read(dir)
 	if err != nil {
 		return err
 	}
-	p, err := d.page()
+	p, err := e.page()
 	if err != nil {
 		return err
 	}

@@ -192,5 +192,5 @@ func (m *madeUp) write(t *testing.T) string {
 	return dir
 }
 
-// data is the run as if it had been read.
-func (m *madeUp) data() *data { return newData("DIR", &m.run, m.samples) }
+// evidence is the run as if it had been read.
+func (m *madeUp) evidence() *evidence { return newEvidence("DIR", &m.run, m.samples) }

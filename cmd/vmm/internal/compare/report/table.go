@@ -30,11 +30,11 @@ type section struct {
 }
 
 // sections returns one for each experiment of the run.
-func (d *data) sections() []section {
+func (e *evidence) sections() []section {
 	var all []section
-	for _, name := range d.run.Experiments {
+	for _, name := range e.run.Experiments {
 		s := section{Name: name, About: about(name)}
-		for _, tables := range []func(string) []table{d.distributions, d.stages, d.byInstances, d.amounts, d.words, d.failed} {
+		for _, tables := range []func(string) []table{e.distributions, e.stages, e.byInstances, e.amounts, e.words, e.failed} {
 			s.Tables = append(s.Tables, tables(name)...)
 		}
 		if len(s.Tables) > 0 {
@@ -114,9 +114,9 @@ func ofExperiment(name string) func(*group) bool {
 // distributions returns a table for each measurement of times and rates of one
 // instance. Of boundaries, only the payload's first instruction and the exit are
 // shown in so much detail.
-func (d *data) distributions(name string) []table {
+func (e *evidence) distributions(name string) []table {
 	var tables []table
-	order, of := byMeasurement(d.where(ofExperiment(name), instances(0), not(amount)))
+	order, of := byMeasurement(e.where(ofExperiment(name), instances(0), not(amount)))
 	for _, m := range order {
 		if m.to == "" || m.to == compare.Payload || m.to == compare.Exit {
 			tables = append(tables, distribution(m, of[m]))
@@ -161,10 +161,7 @@ func (t *table) ratio(g, base *group) string {
 		t.note("no ratio: " + err.Error())
 		return "no ratio"
 	}
-	if measure.Sparse(r.N) {
-		return digits(r.Ratio) + "×"
-	}
-	return times(r)
+	return r.String()
 }
 
 func (t *table) note(text string) {
@@ -173,23 +170,12 @@ func (t *table) note(text string) {
 	}
 }
 
-// ratio compares two groups, unless they are values of different things.
-func ratio(a, b *group) (measure.Ratio, error) {
-	if err := compare.Comparable(a.Key, b.Key); err != nil {
-		return measure.Ratio{}, err
-	}
-	if slices.Min(b.values) <= 0 {
-		return measure.Ratio{}, fmt.Errorf("%s has values of 0", b.label())
-	}
-	return measure.RatioOf(a.values, b.values), nil
-}
-
 // stages returns a table for each state of the page cache with the median time of
 // each boundary.
-func (d *data) stages(name string) []table {
+func (e *evidence) stages(name string) []table {
 	var tables []table
 	for _, c := range []compare.Cache{compare.Warm, compare.Cold} {
-		groups := d.where(ofExperiment(name), cache(c), instances(0), func(g *group) bool { return g.From == compare.Spawn })
+		groups := e.where(ofExperiment(name), cache(c), instances(0), func(g *group) bool { return g.From == compare.Spawn })
 		if len(groups) == 0 {
 			continue
 		}
@@ -208,9 +194,9 @@ func (d *data) stages(name string) []table {
 
 // byInstances returns a table for each measurement against the number of
 // instances. Amounts of one number of instances only are in one table.
-func (d *data) byInstances(name string) []table {
-	groups := d.where(ofExperiment(name), not(instances(0)))
-	if numbers := values(groups, func(g *group) int { return g.Instances }); len(numbers) == 1 && len(groups) == len(d.where(ofExperiment(name), instances(numbers[0]), amount)) {
+func (e *evidence) byInstances(name string) []table {
+	groups := e.where(ofExperiment(name), not(instances(0)))
+	if numbers := values(groups, func(g *group) int { return g.Instances }); len(numbers) == 1 && len(groups) == len(e.where(ofExperiment(name), instances(numbers[0]), amount)) {
 		return amountsOf(groups, fmt.Sprintf("medians of amounts and numbers of %d instances", numbers[0]))
 	}
 	var tables []table
@@ -241,8 +227,8 @@ func (t *table) thin(groups []*group) []*group {
 }
 
 // amounts returns a table of all amounts and numbers of one instance.
-func (d *data) amounts(name string) []table {
-	return amountsOf(d.where(ofExperiment(name), instances(0), amount), "medians of amounts and numbers")
+func (e *evidence) amounts(name string) []table {
+	return amountsOf(e.where(ofExperiment(name), instances(0), amount), "medians of amounts and numbers")
 }
 
 // amountsOf returns a table of groups, all of one experiment, an arm a column.
@@ -301,10 +287,10 @@ func values[V comparable](groups []*group, f func(*group) V) []V {
 }
 
 // words returns a table of what arms said that is no number.
-func (d *data) words(name string) []table {
+func (e *evidence) words(name string) []table {
 	t := table{Caption: "what the arms say", Head: []string{"arm", "metric", "text", "times"}, Words: 3,
 		Trace: trace(compare.Key{Experiment: name})}
-	for _, g := range d.groups {
+	for _, g := range e.groups {
 		if g.Experiment == name {
 			t.count(g, g.texts)
 		}
@@ -313,10 +299,10 @@ func (d *data) words(name string) []table {
 }
 
 // failed returns a table of what could not be measured.
-func (d *data) failed(name string) []table {
+func (e *evidence) failed(name string) []table {
 	t := table{Caption: "what failed", Head: []string{"arm", "metric", "reason", "times"}, Words: 3,
 		Trace: trace(compare.Key{Experiment: name})}
-	for _, g := range d.groups {
+	for _, g := range e.groups {
 		if g.Experiment == name {
 			t.count(g, g.failures)
 		}

@@ -10,12 +10,13 @@ import (
 	"microvm/cmd/vmm/internal/compare"
 	"microvm/cmd/vmm/internal/compare/arm"
 	"microvm/cmd/vmm/internal/compare/session"
+	"microvm/cmd/vmm/internal/host"
 	"microvm/cmd/vmm/internal/measure"
 )
 
-// A data is what a run has measured, in groups of values that are values of the
+// Evidence is what a run has measured, in groups of values that are values of the
 // same thing.
-type data struct {
+type evidence struct {
 	dir    string
 	run    *session.Run
 	groups []*group // in the order of arms, and of the first sample of each
@@ -32,7 +33,7 @@ type group struct {
 }
 
 // read reads the run in dir.
-func read(dir string) (*data, error) {
+func read(dir string) (*evidence, error) {
 	run, err := session.ReadRun(dir)
 	if err != nil {
 		return nil, err
@@ -41,15 +42,15 @@ func read(dir string) (*data, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newData(dir, run, samples), nil
+	return newEvidence(dir, run, samples), nil
 }
 
-func newData(dir string, run *session.Run, samples []compare.Sample) *data {
+func newEvidence(dir string, run *session.Run, samples []compare.Sample) *evidence {
 	cleanRun(run)
-	d := &data{dir: dir, run: run, kinds: make(map[string]arm.Kind)}
+	e := &evidence{dir: dir, run: run, kinds: make(map[string]arm.Kind)}
 	place := make(map[string]int)
 	for i, a := range run.Arms {
-		d.kinds[a.Name], place[a.Name] = a.Kind, i
+		e.kinds[a.Name], place[a.Name] = a.Kind, i
 	}
 	placeOf := func(name string) int {
 		if i, ok := place[name]; ok {
@@ -65,7 +66,7 @@ func newData(dir string, run *session.Run, samples []compare.Sample) *data {
 		if g == nil {
 			g = &group{Key: s.Key(), strange: s.Host != run.Digest}
 			groups[s.Key()] = g
-			d.groups = append(d.groups, g)
+			e.groups = append(e.groups, g)
 		}
 		switch {
 		case s.Failed != "":
@@ -79,8 +80,8 @@ func newData(dir string, run *session.Run, samples []compare.Sample) *data {
 			g.values = append(g.values, s.Value)
 		}
 	}
-	slices.SortStableFunc(d.groups, func(a, b *group) int { return placeOf(a.Arm) - placeOf(b.Arm) })
-	return d
+	slices.SortStableFunc(e.groups, func(a, b *group) int { return placeOf(a.Arm) - placeOf(b.Arm) })
+	return e
 }
 
 // maxText is how much of a text from an arm is shown: several lines of a screen.
@@ -127,10 +128,10 @@ func cleanRun(run *session.Run) {
 }
 
 // where returns the groups with values for which all conditions hold.
-func (d *data) where(conditions ...func(*group) bool) []*group {
+func (e *evidence) where(conditions ...func(*group) bool) []*group {
 	var found []*group
 next:
-	for _, g := range d.groups {
+	for _, g := range e.groups {
 		if len(g.values) == 0 {
 			continue
 		}
@@ -162,9 +163,35 @@ func instances(n int) func(*group) bool {
 }
 
 // of is the condition that the arm is of one of the kinds.
-func (d *data) of(kinds ...arm.Kind) func(*group) bool {
-	return func(g *group) bool { return slices.Contains(kinds, d.kinds[g.Arm]) }
+func (e *evidence) of(kinds ...arm.Kind) func(*group) bool {
+	return func(g *group) bool { return slices.Contains(kinds, e.kinds[g.Arm]) }
 }
+
+// isArm is the condition that a group is of an arm.
+func (e *evidence) isArm(name string) func(*group) bool {
+	return func(g *group) bool { return g.Arm == name }
+}
+
+// first returns the first arm of a kind that the experiment has values of, "" if
+// none. The first virtual machine is vmm's own: arms are in the order in which it
+// knows them.
+func (e *evidence) first(kind arm.Kind, name string) string {
+	if all := e.where(ofExperiment(name), e.of(kind)); len(all) > 0 {
+		return all[0].Arm
+	}
+	return ""
+}
+
+// one returns the arm's values of a metric of an experiment, nil if it has none.
+func (e *evidence) one(name, what, arm string) *group {
+	if all := e.where(metric(name, what), e.isArm(arm)); len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// emulated says that absolute times of the run mean nothing.
+func (e *evidence) emulated() bool { return e.run.Host.Reality() == host.Emulated }
 
 // lowest returns the group with the lowest median, nil of none.
 func lowest(groups []*group) *group {
@@ -198,3 +225,6 @@ func (g *group) estimate() string {
 }
 
 func (g *group) median() float64 { return measure.Median(g.values) }
+
+// short is the median with its unit.
+func (g *group) short() string { return format(g.Unit, g.median()) }

@@ -1,0 +1,45 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+
+	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/measure"
+)
+
+// A comparison is the ratio of the medians of two groups. Of too few samples for an
+// interval, Low and High are the most that single values differ by, so that a
+// comparison of which they tell something is true of each of these.
+type comparison struct{ measure.Ratio }
+
+// ratio compares two groups, unless they are values of different things.
+func ratio(a, b *group) (comparison, error) {
+	if err := compare.Comparable(a.Key, b.Key); err != nil {
+		return comparison{}, err
+	}
+	return ratioOf(a, b)
+}
+
+// ratioOf compares two groups whose difference is what is asked for.
+func ratioOf(a, b *group) (comparison, error) {
+	if slices.Min(b.values) <= 0 {
+		return comparison{}, fmt.Errorf("%s has values of 0", b.label())
+	}
+	r := comparison{measure.RatioOf(a.values, b.values)}
+	if measure.Sparse(r.N) {
+		r.Low, r.High = slices.Min(a.values)/slices.Max(b.values), slices.Max(a.values)/slices.Min(b.values)
+	}
+	return r, nil
+}
+
+// String writes the ratio with its interval.
+func (r comparison) String() string {
+	switch {
+	case r.Low == r.High:
+		return digits(r.Ratio.Ratio) + "×"
+	case measure.Sparse(r.N):
+		return fmt.Sprintf("%s× (%s to %s, few samples)", digits(r.Ratio.Ratio), digits(r.Low), digits(r.High))
+	}
+	return fmt.Sprintf("%s× (%s to %s)", digits(r.Ratio.Ratio), digits(r.Low), digits(r.High))
+}
