@@ -8,7 +8,7 @@ import (
 
 // measured is how long a rate is measured: many times a clock's grain, and as
 // long on a slow host as on a fast one.
-const measured = 500 * time.Millisecond
+const measured = 300 * time.Millisecond
 
 // rate calls work, which is amount operations or bytes, until measured is over,
 // and says how many a second were done.

@@ -53,8 +53,15 @@ func (j *job) metrics() (all []metric) {
 }
 
 // workRounds is how many rounds are made at most of jobs that measure rates, of
-// which each round's value is already one of thousands of operations.
-func (e Effort) workRounds() int { return (e.Rounds + 1) / 2 }
+// which each round's value is already one of thousands of operations: half of
+// what starts take, but enough for an interval of the median.
+func (e Effort) workRounds() int {
+	enough := 0
+	for measure.Sparse(enough) {
+		enough++
+	}
+	return min(e.Rounds, max(enough, (e.Rounds+1)/2))
+}
 
 // precise reports whether the median of values is known as precisely as wanted.
 func (e Effort) precise(values []float64) bool {

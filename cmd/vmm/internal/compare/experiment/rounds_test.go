@@ -25,7 +25,7 @@ func saying(lines string) string { return armtest.Begin + "echo '" + lines + "';
 
 func TestRounds(t *testing.T) {
 	var n notebook
-	s := n.session(t, brief(8, 1),
+	s := n.session(t, brief(4, 1),
 		armtest.Fake{Named: "good", Script: saying("RESULT speed 1/s 5")},
 		armtest.Fake{Named: "mute", Script: saying("hello")},
 		armtest.Fake{Named: "garbled", Script: saying("RESULT speed 1/s 5\nRESULT spe")},
@@ -40,7 +40,7 @@ func TestRounds(t *testing.T) {
 		values, failed int
 		why            string
 	}{
-		{"good", 4, 0, ""}, // half the rounds of a start
+		{"good", 4, 0, ""},
 		{"mute", 0, maxFailures, "does not say speed in 1/s"},
 		{"garbled", maxFailures, 0, ""}, // what it says of speed is good
 		{"other", 0, maxFailures, "does not say speed in 1/s"},
@@ -67,7 +67,7 @@ func TestRounds(t *testing.T) {
 // Rounds that are done are not done again, whatever their order was.
 func TestRoundsGoOn(t *testing.T) {
 	var n notebook
-	s := n.session(t, brief(6, 1), armtest.Fake{Named: "a", Script: saying("RESULT speed 1/s 5")})
+	s := n.session(t, brief(3, 1), armtest.Fake{Named: "a", Script: saying("RESULT speed 1/s 5")})
 	n.samples = []compare.Sample{{Arm: "a", Metric: "speed", Unit: compare.PerSecond, Value: 5, Round: 1}}
 	if err := s.rounds(t.Context(), jobsOf(s, speed)); err != nil {
 		t.Fatal(err)
@@ -97,6 +97,15 @@ func TestRoundsEndWhenPrecise(t *testing.T) {
 		}
 		if got := len(n.of("a", "speed")); got < tt.least || got > tt.most {
 			t.Errorf("with precision %g there are %d rounds, want %d to %d", tt.precision, got, tt.least, tt.most)
+		}
+	}
+}
+
+// There are half the rounds of starts, but enough to know how sure the median is.
+func TestWorkRounds(t *testing.T) {
+	for rounds, want := range map[int]int{1: 1, 5: 5, 7: 6, 30: 15, 200: 100} {
+		if got := (Effort{Rounds: rounds}).workRounds(); got != want {
+			t.Errorf("of %d rounds there are %d, want %d", rounds, got, want)
 		}
 	}
 }
