@@ -82,13 +82,13 @@ func traces(t *testing.T) map[string][]string {
 	})
 	for kind, pattern := range map[string]string{
 		"containers": "/run/[cr]*/*", "images": "/var/lib/containers/*/*", "locks": "/dev/shm/*lock*",
-		"interfaces": "/sys/class/net/*", "temporary files": filepath.Join(os.TempDir(), "vmm-*"),
+		"interfaces": "/sys/class/net/*", "temporary files": filepath.Join("/tmp", Word()+"-*"),
 	} {
 		if found[kind], err = filepath.Glob(pattern); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, pid := range processes(-1, []string{testWord}) {
+	for _, pid := range processes(noSession, []string{Word()}) {
 		found["processes"] = append(found["processes"], fmt.Sprint(pid, names([]int{pid})))
 	}
 	return found
@@ -143,15 +143,12 @@ func prepare(t *testing.T, a Arm, root string) Prepared {
 	return p
 }
 
-// testWord is in the ID of each instance of this test's.
-var testWord = fmt.Sprintf("vmmtest%d", os.Getpid())
-
 var instances int
 
 // testID is one that no other instance has.
 func testID() string {
 	instances++
-	return fmt.Sprintf("%s-%d", testWord, instances)
+	return fmt.Sprintf("%s-%d", Word(), instances)
 }
 
 // TestArms has each arm that is usable here run our payload. Of none of them

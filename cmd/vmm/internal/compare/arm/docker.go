@@ -3,6 +3,7 @@ package arm
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -44,4 +45,25 @@ func (dockerArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 		g.files = []string{strings.TrimSpace(layer)}
 	}
 	return g, nil
+}
+
+// sweepDocker removes containers and images with word in their names, if there is a
+// docker.
+func sweepDocker(ctx context.Context, word string) error {
+	docker, err := findProgram("docker")
+	if err != nil {
+		return nil
+	}
+	for _, c := range []struct{ list, remove []string }{
+		{[]string{"ps", "--all", "--quiet", "--filter", "name=^" + word + "-"}, []string{"rm", "--force"}},
+		{[]string{"images", "--quiet", word + "-*"}, []string{"rmi", "--force"}},
+	} {
+		found, err := call(ctx, append([]string{docker}, c.list...)...)
+		if names := strings.Fields(found); err == nil && len(names) > 0 { // else there is no daemon
+			if _, err := call(ctx, slices.Concat([]string{docker}, c.remove, names)...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -90,7 +90,7 @@ func (g *engine) Close(ctx context.Context) error {
 }
 
 // uniqueName is one for an image or a cgroup that nobody else has.
-func uniqueName() string { return "vmm-compare-" + strings.ToLower(rand.Text()) }
+func uniqueName() string { return Word() + "-" + strings.ToLower(rand.Text()) }
 
 // writeTar writes the tree below root to an archive.
 func writeTar(path, root string) error {

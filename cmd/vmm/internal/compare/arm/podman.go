@@ -54,8 +54,8 @@ func (podmanArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 	if err != nil {
 		return nil, err
 	}
-	// The name of a socket is short: podman wants 50 bytes at most of a directory.
-	run, err := os.MkdirTemp("", "vmm-podman-")
+	// In a directory with a long name podman waits 20 s for each container's end.
+	run, err := os.MkdirTemp("/tmp", Word()+"-")
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (podmanArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 		flags: []string{"--cgroup-parent=/" + cgroup}, dir: dir, files: []string{storage},
 	}
 	g.close = func(ctx context.Context) error {
-		return errors.Join(unmountBelow(dir), removeCgroup(cgroup), os.RemoveAll(run))
+		return errors.Join(removeCgroups(cgroup), os.RemoveAll(run))
 	}
 	for _, driver := range []string{"overlay", "vfs"} { // vfs copies, and works on any file system
 		text := fmt.Sprintf(storageSettings, driver, storage, run)

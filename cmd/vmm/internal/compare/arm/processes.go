@@ -17,6 +17,9 @@ import (
 // idVariable is in the environment of an instance's processes, and has its ID.
 const idVariable = "VMM_COMPARE_INSTANCE"
 
+// noSession is no session's number.
+const noSession = -1
+
 // A process is what /proc says of one.
 type process struct {
 	pid, parent, session int
