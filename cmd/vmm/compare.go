@@ -298,6 +298,7 @@ func (o *compareOptions) session(command []string) (*session.Options, error) {
 		Kernels: o.kernels, Program: o.payload, Source: o.source, Rootfs: o.rootfs, Command: command,
 		Distribution: o.distribution,
 		DropCaches:   os.Geteuid() == 0 && (o.dropCaches || host.Read(os.DirFS("/")).Reality() == host.Emulated),
+		Guard:        []string{"/proc/self/exe", compareGuardCommand},
 	}
 	for _, e := range experiment.All {
 		if (len(o.only) == 0 || slices.Contains(o.only, e.Name)) && !slices.Contains(o.skip, e.Name) {

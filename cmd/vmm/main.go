@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"microvm/cmd/vmm/internal/compare/arm"
 	"microvm/cmd/vmm/internal/suggest"
 	"microvm/cmd/vmm/internal/terminal"
 	"microvm/vmm"
@@ -25,6 +26,10 @@ import (
 // guardCommand is the hidden subcommand that restores a terminal when the
 // process that made it raw has died.
 const guardCommand = "terminal-guard"
+
+// compareGuardCommand is the hidden subcommand that ends what a comparison has
+// started when it has died.
+const compareGuardCommand = "compare-guard"
 
 func main() {
 	os.Exit(newApp().run(os.Args[1:]))
@@ -143,6 +148,8 @@ func (a *app) dispatch(args []string) (name string, err error) {
 	case guardCommand:
 		terminal.Guard(a.stdin, a.stdout)
 		return "", nil
+	case compareGuardCommand:
+		return "", arm.RunGuard(a.stdin)
 	case "-h", "--help":
 		args = append([]string{"help"}, args[1:]...)
 	case "--version":

@@ -32,20 +32,32 @@ func skip(t *testing.T, a Arm, reason error) {
 	t.Skipf("%s is not usable here: %v; to get it: %s", a.Name(), reason, a.Install())
 }
 
-// payloadRoot makes a root directory with our payload.
-func payloadRoot(t *testing.T) string {
+// makeRoot makes a root directory without a program.
+func makeRoot(t *testing.T, root string) {
 	t.Helper()
-	root := filepath.Join(t.TempDir(), "root")
 	for _, dir := range []string{"proc", "sys", "dev", "tmp", "etc", "run"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(root, "payload"), "microvm/guestinit/payload")
+}
+
+// buildGo builds a static program.
+func buildGo(t *testing.T, path, pkg string) {
+	t.Helper()
+	build := exec.Command("go", "build", "-trimpath", "-o", path, pkg)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+}
+
+// payloadRoot makes a root directory with our payload.
+func payloadRoot(t *testing.T) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "root")
+	makeRoot(t, root)
+	buildGo(t, filepath.Join(root, "payload"), "microvm/guestinit/payload")
 	return root
 }
 

@@ -35,7 +35,7 @@ func (dockerArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 	if err != nil {
 		return nil, err
 	}
-	g := &engine{program: docker, dir: dir}
+	g := &engine{program: []string{docker}, dir: dir}
 	if err := g.importRoot(ctx, root); err != nil {
 		return nil, err
 	}

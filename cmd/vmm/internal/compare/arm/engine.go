@@ -13,7 +13,7 @@ import (
 // An engine is a program that runs containers from images, prepared: it has the
 // image. Docker and podman take the same commands.
 type engine struct {
-	program string
+	program []string // with what is before its command
 	env     []string // of the program, in addition to ours
 	flags   []string // of its command "run" besides those of runFlags
 	dir     string
@@ -50,7 +50,7 @@ func (g *engine) Equip(x Extras) (Prepared, Access, error) {
 
 // call runs one of the engine's commands.
 func (g *engine) call(ctx context.Context, argv ...string) (string, error) {
-	return callWith(ctx, g.env, append([]string{g.program}, argv...)...)
+	return callWith(ctx, g.env, with(g.program, argv...)...)
 }
 
 // importRoot makes an image of the root directory.
@@ -68,7 +68,7 @@ func (g *engine) importRoot(ctx context.Context, root string) error {
 
 func (g *engine) Command(id string, argv []string) (*Command, error) {
 	name := filepath.Join(g.dir, id+".cid")
-	run := slices.Concat([]string{g.program}, runFlags, extraFlags(g.extras), g.flags, []string{"--name=" + id, "--cidfile=" + name, g.image}, argv)
+	run := slices.Concat(g.program, runFlags, extraFlags(g.extras), g.flags, []string{"--name=" + id, "--cidfile=" + name, g.image}, argv)
 	return &Command{
 		ID: id, Argv: run, Env: g.env,
 		IDFile: name, Linger: engineLinger,

@@ -28,7 +28,7 @@ const clock = `clock() { at=$(sed 's/[.]\(..\).*/\1/' /proc/uptime); sleep 0.03;
 // fake returns the command of an instance that runs a script.
 func fake(t *testing.T, marks Marks, script string) *Command {
 	return &Command{
-		ID:    strings.ReplaceAll(fmt.Sprintf("fake-%s-%d", t.Name(), os.Getpid()), "/", "-"),
+		ID:    Word() + "-" + strings.ReplaceAll(t.Name(), "/", "-"),
 		Argv:  []string{"/bin/sh", "-c", script},
 		Marks: marks,
 	}

@@ -69,8 +69,10 @@ func (podmanArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 		return nil, err
 	}
 	g := &engine{
-		program: podman, env: []string{"CONTAINERS_CONF=" + settingsFile, "CONTAINERS_STORAGE_CONF=" + storageFile},
-		flags: []string{"--cgroup-parent=/" + cgroup}, dir: dir, files: []string{storage},
+		// Where the runtime keeps what it knows of containers, no setting says.
+		program: []string{podman, "--runtime-flag=root=" + filepath.Join(run, "runtime")},
+		env:     []string{"CONTAINERS_CONF=" + settingsFile, "CONTAINERS_STORAGE_CONF=" + storageFile},
+		flags:   []string{"--cgroup-parent=/" + cgroup}, dir: dir, files: []string{storage},
 	}
 	g.close = func(ctx context.Context) error {
 		return errors.Join(removeCgroups(cgroup), os.RemoveAll(run))

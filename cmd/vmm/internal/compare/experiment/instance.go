@@ -3,7 +3,6 @@ package experiment
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync/atomic"
 
 	"microvm/cmd/vmm/internal/compare/arm"
@@ -14,7 +13,7 @@ var launched atomic.Uint64
 
 // Launch starts an instance of an arm. The end of ctx ends it.
 func (s *Session) Launch(ctx context.Context, a PreparedArm, argv []string) (*arm.Instance, error) {
-	id := fmt.Sprintf("vmmcompare%d-%s-%d", os.Getpid(), a.Name(), launched.Add(1))
+	id := fmt.Sprintf("%s-%s-%d", arm.Word(), a.Name(), launched.Add(1))
 	command, err := a.Command(id, argv)
 	if err != nil {
 		return nil, err

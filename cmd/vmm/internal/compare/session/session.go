@@ -39,6 +39,8 @@ type Options struct {
 	// DropCaches allows to empty the page cache of the whole host.
 	DropCaches bool
 
+	// Guard is a command that calls [arm.RunGuard], nil to do without.
+	Guard []string
 	// Tell, if not nil, is told of what is done.
 	Tell func(Progress)
 }
@@ -76,6 +78,13 @@ func Make(ctx context.Context, o *Options) (err error) {
 	defer func() { err = errors.Join(err, r.journal.close()) }()
 	if r.run = r.journal.run; !r.run.Finished.IsZero() {
 		return nil
+	}
+	if o.Guard != nil {
+		guard, err := arm.StartGuard(o.Guard)
+		if err != nil {
+			return err
+		}
+		defer guard.Dismiss()
 	}
 	defer func() { err = errors.Join(err, r.release()) }()
 	err = r.prepare(ctx)

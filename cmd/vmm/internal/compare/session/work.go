@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"microvm/cmd/vmm/internal/compare/arm"
 )
 
 // workPrefix begins the names of working directories, and of nothing that somebody
@@ -33,7 +35,7 @@ func openWork() (_ *workDir, err error) {
 			_ = w.remove() // what cannot be removed is in nobody's way
 		}
 	}
-	path, err := os.MkdirTemp("", workPrefix)
+	path, err := os.MkdirTemp("", workPrefix+arm.Word()+"-") // by which a guard finds what is mounted there
 	if err != nil {
 		return nil, err
 	}
