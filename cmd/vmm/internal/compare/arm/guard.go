@@ -3,7 +3,6 @@ package arm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +20,9 @@ import (
 // Word is in the name of all that this process has on the host: instances, images,
 // cgroups, directories. IDs begin with it and a character that is no letter or
 // digit.
-func Word() string { return fmt.Sprintf("vmmcompare%d", os.Getpid()) }
+func Word() string { return wordPrefix + strconv.Itoa(os.Getpid()) }
+
+const wordPrefix = "vmmcompare"
 
 // A Guard is a process that outlives this one by a moment, if this one dies in a
 // way that leaves no time to end its instances: by SIGKILL, or for want of

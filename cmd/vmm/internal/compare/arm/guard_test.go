@@ -108,13 +108,13 @@ func TestGuard(t *testing.T) {
 		}
 		text += string(buf[:n])
 	}
-	word := []string{fmt.Sprintf("vmmcompare%d", cmd.Process.Pid)}
+	word := []string{fmt.Sprint(wordPrefix, cmd.Process.Pid)}
 	t.Logf("%q, with processes %v", strings.Fields(text), names(processes(noSession, word)))
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // it was killed
-	wantTraces(t, before)
+	wantTraces(t, before, word...)
 	if left := processes(noSession, word); len(left) > 0 {
 		t.Errorf("left on the host: %v", names(left))
 	}
