@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 
 	"microvm/cmd/vmm/internal/compare"
@@ -29,10 +28,9 @@ func Diff(w io.Writer, a, b string) error {
 		fmt.Fprintf(&out, "%s\n", wrap(line, ""))
 	}
 	for _, name := range before.run.Experiments {
-		if t := compareExperiment(name, before, after); len(t.Rows)+len(t.Notes) > 0 {
-			fmt.Fprintln(&out)
-			t.write(&out)
-		}
+		t := compareExperiment(name, before, after)
+		fmt.Fprintln(&out)
+		t.write(&out)
 	}
 	_, err = out.WriteTo(w)
 	return err
@@ -63,7 +61,7 @@ func differences(a, b *evidence) []string {
 			lines = append(lines, fmt.Sprintf("%s is version %q in A and %q in B.", arm.Name, version, arm.Version))
 		}
 	}
-	return append(lines, "The effect is Cliff's delta: 1 if all values of B are larger, -1 if all are smaller. A * marks a median that has changed: the interval of the ratio does not hold 1.")
+	return append(lines, "The effect is Cliff's delta: 1 if all values of B are larger, -1 if all are smaller. A * marks a median that has changed: the interval of the ratio does not hold 1; of too few samples there is none.")
 }
 
 func describe(r *session.Run) string {
@@ -72,8 +70,12 @@ func describe(r *session.Run) string {
 
 // compareExperiment returns the table of an experiment's values.
 func compareExperiment(name string, a, b *evidence) table {
-	t := table{Caption: name, Head: []string{"arm", "value", "A", "B", "B/A", "95 % interval", "effect", ""}, Words: 2}
+	t := table{Caption: name, Head: []string{"arm", "value", "A", "B", "B/A", "95 % interval", "effect", "changed"}, Words: 2}
 	of := func(e *evidence) []*group { return e.where(ofExperiment(name)) }
+	if len(of(a)) == 0 || len(of(b)) == 0 {
+		t.note("not measured in both runs")
+		return t
+	}
 	matched := make(map[compare.Key]bool)
 	for _, g := range of(a) {
 		other, err := counterpart(g, of(b))
@@ -97,7 +99,7 @@ func compareExperiment(name string, a, b *evidence) table {
 // what says what the values are, but for the arm.
 func (g *group) what() string {
 	if g.Instances > 0 {
-		return fmt.Sprintf("%s, %d instances", g.measurement(), g.Instances)
+		return fmt.Sprintf("%s, instances: %d", g.measurement(), g.Instances)
 	}
 	return g.measurement().String()
 }
@@ -132,15 +134,12 @@ func compareGroups(a, b *group) []string {
 	}
 	effect := measure.EffectOf(b.values, a.values)
 	row[6] = fmt.Sprintf("%s (%+.2f)", effect, float64(effect))
-	r := measure.RatioOf(b.values, a.values)
-	if math.IsNaN(r.Ratio) || math.IsInf(r.Ratio, 0) {
+	r, err := ratioOf(b, a)
+	if err != nil {
 		return row
 	}
-	row[4] = digits(r.Ratio) + "×"
-	switch {
-	case measure.Sparse(r.N):
-		row[5] = "too few samples"
-	default:
+	row[4] = digits(r.Ratio.Ratio) + "×"
+	if !measure.Sparse(r.N) {
 		row[5] = digits(r.Low) + " to " + digits(r.High)
 		if r.Low > 1 || r.High < 1 {
 			row[7] = "*"

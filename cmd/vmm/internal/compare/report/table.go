@@ -69,7 +69,7 @@ func (g *group) measurement() measurement {
 
 func (m measurement) String() string {
 	text := m.metric
-	if meaning := meanings[m.metric]; meaning != "" {
+	if meaning := meanings[m.experiment][m.metric]; meaning != "" {
 		text = meaning + " (" + m.metric + ")"
 	}
 	if m.to != "" {

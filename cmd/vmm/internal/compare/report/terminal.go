@@ -43,7 +43,11 @@ func terminal(w io.Writer, p *page) error {
 func (t *table) write(out *bytes.Buffer) {
 	fmt.Fprintf(out, "%s\n", t.Caption)
 	columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{t.Head}, t.Rows...) {
+	rows := t.Rows
+	if len(rows) > 0 {
+		rows = append([][]string{t.Head}, rows...)
+	}
+	for _, row := range rows {
 		fmt.Fprintf(columns, "  %s\n", strings.Join(shorten(row), "\t"))
 	}
 	columns.Flush() // to a buffer, which does not fail
