@@ -3,6 +3,7 @@
 //
 //	arm/         the ways to run a payload, a file each
 //	experiment/  what is measured, a file each: runs arms, records samples
+//	session/     a run: its directory, its inputs, and how it goes on
 //	report/      samples -> tables, plots, a verdict for each claim
 //
 // An experiment asks arms for commands, starts them, and records a [Sample] for
