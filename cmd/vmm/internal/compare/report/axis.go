@@ -75,15 +75,17 @@ func newAxis(name string, unit compare.Unit, values []float64, steps int) axis {
 }
 
 // powers are those of ten between low and high, with 2 and 5 times each if there
-// is room; of bytes those of 16, with 4 times each.
+// is room, or not all if there is none; of bytes those of 16, with 4 times each.
 func powers(low, high float64, unit compare.Unit, steps int) []float64 {
 	base, between := 10.0, []float64{1, 2, 5}
 	if unit == compare.Bytes || unit == compare.BytesPerSecond {
 		base, between = 16, []float64{1, 4}
 	}
-	if math.Log(high/low)/math.Log(base)*float64(len(between)) > float64(steps) {
+	decades := math.Log(high/low) / math.Log(base)
+	if decades*float64(len(between)) > float64(steps) {
 		between = between[:1]
 	}
+	base = math.Pow(base, math.Ceil(decades/float64(steps)))
 	var ticks []float64
 	for power := math.Pow(base, math.Floor(math.Log(low)/math.Log(base))); power <= high; power *= base {
 		for _, f := range between {

@@ -43,6 +43,7 @@ func TestAxes(t *testing.T) {
 		{compare.Bytes, []float64{3 << 20, 4 << 20}, []float64{0, 1 << 20, 2 << 20, 3 << 20, 4 << 20}},
 		{compare.Seconds, []float64{0.02, 30}, []float64{0.1, 1, 10}},
 		{compare.Seconds, []float64{0.02, 0.41}, []float64{0.02, 0.05, 0.1, 0.2, 0.5}},
+		{compare.Seconds, []float64{2e-9, 2e9}, []float64{1e-8, 1e-4, 1, 1e4, 1e8}},
 		{compare.Bytes, []float64{1 << 20, 1 << 30}, []float64{1 << 20, 16 << 20, 256 << 20}},
 	} {
 		a := newAxis("", tt.unit, tt.values, 5)

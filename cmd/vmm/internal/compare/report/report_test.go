@@ -64,6 +64,18 @@ func TestRenderOfNothing(t *testing.T) {
 	}
 }
 
+// A single sample, and values that no arm can have had, are no reason to fail.
+func TestRenderOfStrangeValues(t *testing.T) {
+	m := newMadeUp()
+	for i, v := range []float64{0, -1, 1e-300, 1e300, 3} {
+		for _, e := range []string{"start", "memory", "density", "request"} {
+			m.add(compare.Sample{Experiment: e, Arm: m.run.Arms[i].Name, Metric: "time", Unit: compare.Seconds, Value: v,
+				From: compare.Spawn, To: compare.Payload, Instances: i % 2})
+		}
+	}
+	render(t, m)
+}
+
 // elements calls f for each element of a page.
 func elements(t *testing.T, page string, f func(*html.Node)) {
 	t.Helper()
