@@ -70,11 +70,11 @@ bench: build tools kernels initrd rootfs build/bench.cpio
 # With the small kernel too, if make guest-kernel has built it.
 COMPARE_KERNELS := cloud cloud-6.12 $(if $(wildcard $(KERNELS)/small/vmlinuz),small)
 .PHONY: compare
-compare: build tools $(COMPARE_KERNELS:%=$(KERNELS)/%) $(HOST_KERNEL) build/minimal.cpio build/payload
+compare: build tools $(COMPARE_KERNELS:%=$(KERNELS)/%) $(HOST_KERNEL) build/minimal.cpio build/drivers.cpio build/payload
 	.ci/tools.sh compare
 	@mkdir -p build/compare
 	$(KVMHOST) --share $(CURDIR)/build/compare -- bin/vmm compare --quick --out build/compare \
-		--payload build/payload --initrd build/minimal.cpio \
+		--payload build/payload --initrd build/minimal.cpio --drivers build/drivers.cpio \
 		$(foreach k,$(COMPARE_KERNELS),--kernel $k=$(KERNELS)/$k/vmlinuz) $(COMPAREFLAGS)
 
 ## soak: BOOTS (default 100) guests in a row, of 1 to 4 processors
@@ -120,6 +120,12 @@ build/bench.cpio: $(GUESTINIT_SRC) $(KERNELS)/cloud $(wildcard cmd/vmm/testdata/
 build/minimal.cpio: $(GUESTINIT_SRC) | build
 	@mkdir -p $(@D)
 	bin/vmm initrd build --minimal -o $@
+
+# What init loads in a guest that is given a disk or a network.
+build/drivers.cpio: $(GUESTINIT_SRC) $(KERNELS)/cloud $(KERNELS)/cloud-6.12 | build
+	@mkdir -p $(@D)
+	bin/vmm initrd build --minimal --modules virtio_mmio,virtio_blk,virtio_net \
+		--modules-dir $(KERNELS)/cloud/modules --modules-dir $(KERNELS)/cloud-6.12/modules -o $@
 
 build/minimal-386.cpio: $(GUESTINIT_SRC) | build
 	@mkdir -p $(@D)

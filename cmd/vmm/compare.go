@@ -78,7 +78,8 @@ type compareOptions struct {
 	kernels          []session.Kernel
 	memory           uint64
 	rootfs           string
-	payload, initrd  string
+	payload          string
+	initrd, drivers  string
 	source           string
 	distribution     string
 	dropCaches       bool
@@ -107,6 +108,7 @@ func (o *compareOptions) declare(f *flags) {
 	f.pathVar(&o.distribution, "distribution", "a whole system, to tell what of its size on disk a guest needs: `FILE`, its disk image, or its directory; by default this host's basic Debian packages")
 	f.pathVar(&o.payload, "payload", "the payload is `FILE`, not built with Go from the source tree")
 	f.pathVar(&o.initrd, "initrd", "`FILE` of vmm initrd build --minimal, not built with Go from the source tree")
+	f.pathVar(&o.drivers, "drivers", "`FILE` of vmm initrd build --minimal --modules for guests that are given a disk or a network, if --initrd is given and kernels have their drivers as modules")
 	f.pathVar(&o.source, "source", "this project's source tree is `DIRECTORY`, not the working directory")
 
 	f.group("What to write")
@@ -268,7 +270,7 @@ func (o *compareOptions) env() (*arm.Env, error) {
 	if len(o.kernels) == 0 {
 		o.kernels = hostKernel()
 	}
-	e := &arm.Env{VMM: self, GuestInit: o.initrd, Memory: o.memory}
+	e := &arm.Env{VMM: self, GuestInit: o.initrd, GuestDrivers: o.drivers, Memory: o.memory}
 	if len(o.kernels) > 0 {
 		e.Kernel = o.kernels[0].File
 	}

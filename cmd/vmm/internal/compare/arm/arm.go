@@ -39,8 +39,12 @@ type Arm interface {
 type Env struct {
 	Kernel    string // a guest's kernel
 	GuestInit string // an initramfs with our init alone, to which a root directory is added
-	VMM       string // our own program
-	Memory    uint64 // of each guest in bytes
+	// GuestDrivers is one that has, in addition, modules of the kernels for what
+	// is given on request: a disk, a network. It is "" if the kernels have them
+	// built in.
+	GuestDrivers string
+	VMM          string // our own program
+	Memory       uint64 // of each guest in bytes
 }
 
 // A Prepared arm can start any number of instances at once.

@@ -17,13 +17,29 @@ import (
 // directory and our init.
 type guest struct {
 	kernel, initrd string
-	memory         uint64 // bytes
+	// equipped is the initramfs of instances with extras, which has drivers for
+	// them. The others do without, for loading them takes time.
+	equipped string
+	memory   uint64 // bytes
 }
 
 // newGuest makes the initramfs in dir.
 func newGuest(e *Env, root, dir string) (guest, error) {
-	g := guest{e.Kernel, filepath.Join(dir, "initrd"), e.Memory}
-	return g, initramfs.Extend(e.GuestInit, root, g.initrd)
+	initrd := filepath.Join(dir, "initrd")
+	g := guest{kernel: e.Kernel, initrd: initrd, equipped: initrd, memory: e.Memory}
+	if err := initramfs.Extend(e.GuestInit, root, g.initrd); err != nil || e.GuestDrivers == "" {
+		return g, err
+	}
+	g.equipped = filepath.Join(dir, "initrd-drivers")
+	return g, initramfs.Extend(e.GuestDrivers, root, g.equipped)
+}
+
+// initramfs is that of an instance with extras x.
+func (g guest) initramfs(x Extras) string {
+	if x == (Extras{}) {
+		return g.initrd
+	}
+	return g.equipped
 }
 
 // files are those that a start needs.

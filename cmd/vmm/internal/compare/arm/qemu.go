@@ -40,7 +40,7 @@ func qemuCommand(path, machine string, g guest, id string, argv []string, x Extr
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-chardev", "file,id=console,path=/dev/fd/1", "-serial", "chardev:console",
 		"-chardev", "file,id=marks,path=/dev/fd/3", "-device", "isa-debugcon,iobase=" + markPort + ",chardev=marks",
-		"-kernel", g.kernel, "-initrd", g.initrd, "-append", line}
+		"-kernel", g.kernel, "-initrd", g.initramfs(x), "-append", line}
 	if x.Network {
 		c = append(c, "-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net")
 	}

@@ -33,10 +33,10 @@ func (vmmArm) Prepare(_ context.Context, e *Env, root, dir string) (Prepared, er
 		return nil, err
 	}
 	cache := filepath.Join(dir, "cache")
-	boot := []string{e.VMM, "boot", "--kernel", g.kernel, "--initrd", g.initrd, "--memory", fmt.Sprint(g.memory),
+	boot := []string{e.VMM, "boot", "--kernel", g.kernel, "--memory", fmt.Sprint(g.memory),
 		"--cache-dir", cache, "--append", "quiet", "--trace", "events", "--trace-file", "/dev/fd/3"}
 	return plain{files: append(g.files(), cache), access: vmmAccess, command: func(id string, argv []string, x Extras) (*Command, error) {
-		c := boot[:len(boot):len(boot)]
+		c := with(boot, "--initrd", g.initramfs(x))
 		if x.Network {
 			c = append(c, "--net", vmmNetwork())
 		}

@@ -2,6 +2,9 @@ package session
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"microvm/cmd/vmm/internal/compare/arm"
 )
@@ -26,6 +29,22 @@ func withKernels(arms []arm.Arm, kernels []Kernel) []arm.Arm {
 		}
 	}
 	return all
+}
+
+// moduleDirs are the directories of the kernels' modules that there are: of one of
+// the host's, where hosts keep them, of any other beside its image.
+func moduleDirs(kernels []Kernel) (dirs []string) {
+	for _, k := range kernels {
+		release, ofHost := strings.CutPrefix(filepath.Base(k.File), "vmlinuz-")
+		dir := filepath.Join(filepath.Dir(k.File), "modules")
+		if ofHost {
+			dir = filepath.Join("/lib/modules", release)
+		}
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // A kernelArm is an arm whose guests run a kernel of their own.

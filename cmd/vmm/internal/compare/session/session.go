@@ -121,9 +121,21 @@ func (r *runner) build(ctx context.Context) error {
 	}
 	r.tell(Progress{Doing: "building the guests' init"})
 	r.Env.GuestInit = filepath.Join(r.work, "init.cpio")
-	_, err := initramfs.Build(ctx, initramfs.Options{Output: r.Env.GuestInit, SourceDir: r.Source, Minimal: true})
+	o := initramfs.Options{Output: r.Env.GuestInit, SourceDir: r.Source, Minimal: true}
+	if _, err := initramfs.Build(ctx, o); err != nil {
+		return err
+	}
+	if o.ModuleDirs = moduleDirs(r.Kernels); len(o.ModuleDirs) == 0 {
+		return nil
+	}
+	r.Env.GuestDrivers = filepath.Join(r.work, "drivers.cpio")
+	o.Output, o.Modules = r.Env.GuestDrivers, guestDrivers
+	_, err := initramfs.Build(ctx, o)
 	return err
 }
+
+// guestDrivers are the modules for a disk and a network.
+var guestDrivers = []string{"virtio_mmio", "virtio_blk", "virtio_net"}
 
 // describe finds out what there is to run with. It changes nothing.
 func (r *runner) describe(ctx context.Context) error {
@@ -154,6 +166,9 @@ func (r *runner) payload() []string {
 
 func (r *runner) describeInputs() error {
 	inputs := [][2]string{{"payload", r.Program}, {"vmm", r.Env.VMM}, {"init", r.Env.GuestInit}}
+	if r.Env.GuestDrivers != "" {
+		inputs = append(inputs, [2]string{"drivers", r.Env.GuestDrivers})
+	}
 	for _, k := range r.Kernels {
 		inputs = append(inputs, [2]string{"kernel " + k.Name, k.File})
 	}
