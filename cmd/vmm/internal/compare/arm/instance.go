@@ -165,14 +165,18 @@ func (i *Instance) fail(err error) {
 func (i *Instance) clear(clean bool) error {
 	if clean {
 		await(open(i.find()), i.command.Linger)
+		if len(i.find()) == 0 {
+			return nil
+		}
 	}
-	var removeErr error
-	if i.command.Remove != nil && (!clean || len(i.find()) > 0) {
+	var err error
+	if i.command.Remove != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), removeTime)
-		removeErr = i.command.Remove(ctx)
-		cancel()
+		defer cancel()
+		err = i.command.Remove(ctx)
 	}
-	return errors.Join(removeErr, kill(i.find))
+	// A runtime that was killed early knows nothing of the cgroups that it has made.
+	return errors.Join(err, kill(i.find), removeCgroups(i.command.ID))
 }
 
 // removeTime is how long an engine may take to remove an instance.
