@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // An engine is a program that runs containers from images, prepared: it has the
@@ -72,12 +73,31 @@ func (g *engine) Command(id string, argv []string) (*Command, error) {
 	return &Command{
 		ID: id, Argv: run, Env: g.env,
 		IDFile: name, Linger: engineLinger,
-		Remove: func(ctx context.Context) error {
-			_, err := g.call(ctx, "rm", "--force", id)
-			return err
-		},
+		Remove: func(ctx context.Context) error { return g.remove(ctx, id) },
 	}, nil
 }
+
+// remove removes a container, if it is still there. What was started with --rm an
+// engine removes by itself, and refuses to do it twice at the same time.
+func (g *engine) remove(ctx context.Context, id string) error {
+	for {
+		_, err := g.call(ctx, "rm", "--force", id)
+		if err == nil || strings.Contains(strings.ToLower(err.Error()), "no such container") {
+			return nil
+		}
+		if !strings.Contains(err.Error(), "already in progress") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(removeAgain):
+		}
+	}
+}
+
+// removeAgain is when an engine is asked again that is at it.
+const removeAgain = 20 * time.Millisecond
 
 func (g *engine) Files() []string { return g.files }
 
