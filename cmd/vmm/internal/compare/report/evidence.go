@@ -84,9 +84,9 @@ func newEvidence(dir string, run *session.Run, samples []compare.Sample) *eviden
 	return e
 }
 
-// maxText is how much of a text from an arm is shown: several lines of a screen.
-// The file of samples has all of it.
-const maxText = 500
+// maxText is how much of a text from an arm is shown: room for the names of all
+// system calls. The file of samples has all of it.
+const maxText = 5000
 
 // clean makes a text that an arm's programs have written harmless to terminals
 // and short: each character that does not show becomes a space or a mark.
@@ -117,7 +117,7 @@ func cleanRun(run *session.Run) {
 		in := &run.Inputs[i]
 		in.Name, in.Path, in.SHA256 = clean(in.Name), clean(in.Path), clean(in.SHA256)
 	}
-	for _, words := range [][]string{run.Argv, run.Experiments} {
+	for _, words := range [][]string{run.Argv, run.Experiments, run.Payload} {
 		for i := range words {
 			words[i] = clean(words[i])
 		}

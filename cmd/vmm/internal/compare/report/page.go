@@ -23,6 +23,7 @@ type page struct {
 	Usable   []session.Arm
 	Missing  []session.Arm
 	Host     [][2]string
+	Run      [][2]string
 	Inputs   []session.Input
 	Method   []string
 	Again    []string // commands that repeat the run and the report
@@ -40,6 +41,7 @@ func (e *evidence) page() (*page, error) {
 		Plots:    plots,
 		Sections: e.sections(),
 		Host:     hostFacts(e.run),
+		Run:      runFacts(e.run),
 		Inputs:   e.run.Inputs,
 		Method:   method,
 		Again:    e.again(),
@@ -150,13 +152,27 @@ func hostFacts(run *session.Run) [][2]string {
 	return facts
 }
 
+// runFacts are how the run was made.
+func runFacts(run *session.Run) [][2]string {
+	effort := run.Effort
+	return [][2]string{
+		{"vmm", run.VMM},
+		{"payload", strings.Join(run.Payload, " ")},
+		{"memory of each guest", size.Human(run.Memory)},
+		{"effort", fmt.Sprintf("%s: at most %d rounds, fewer if intervals are within %.0f %% of the median; at most %d instances; %v for each to start",
+			effort.Name, effort.Rounds, 100*effort.Precision, effort.Instances, effort.Patience)},
+		{"seed of the random order", fmt.Sprint(run.Seed)},
+		{"experiments", strings.Join(run.Experiments, ", ")},
+	}
+}
+
 func cgroup(c host.Cgroup) string {
 	text := "none"
 	if c.Version > 0 {
 		text = fmt.Sprintf("version %d", c.Version)
 	}
 	if c.Hybrid {
-		text += " and 1"
+		text = "versions 1 and 2"
 	}
 	if c.MemoryLimit > 0 {
 		text += ", memory limit " + size.Human(c.MemoryLimit)
