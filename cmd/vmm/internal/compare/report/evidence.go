@@ -162,6 +162,18 @@ func instances(n int) func(*group) bool {
 	return func(g *group) bool { return g.Instances == n }
 }
 
+// amount is the condition that a group's values are an amount or a number, which
+// is hardly different from round to round.
+func amount(g *group) bool { return g.Unit == compare.Bytes || g.Unit == compare.Count }
+
+func not(condition func(*group) bool) func(*group) bool {
+	return func(g *group) bool { return !condition(g) }
+}
+
+func ofExperiment(name string) func(*group) bool {
+	return func(g *group) bool { return g.Experiment == name }
+}
+
 // of is the condition that the arm is of one of the kinds.
 func (e *evidence) of(kinds ...arm.Kind) func(*group) bool {
 	return func(g *group) bool { return slices.Contains(kinds, e.kinds[g.Arm]) }

@@ -72,7 +72,7 @@ func (e *evidence) warning() string {
 	var all []string
 	switch e.run.Host.Reality() {
 	case host.Emulated:
-		all = append(all, "Emulated KVM: a program emulates this host's processor, some tens of times slower than metal, and what leaves a guest costs more than in proportion. Only ratios within this run mean anything, and those between virtual machines and containers are an upper limit.")
+		all = append(all, "Emulated KVM: a program emulates this host's processor, some tens of times slower than metal, and what leaves a guest costs more than in proportion. Only ratios within this run mean anything, and those between virtual machines and containers are rather too large than too small.")
 	case host.Nested:
 		all = append(all, "Nested KVM: this host is a virtual machine itself. What leaves a guest of its own goes through two hypervisors and costs more than on metal.")
 	}
