@@ -1,7 +1,6 @@
 package arm
 
 import (
-	"archive/tar"
 	"context"
 	"crypto/rand"
 	"os"
@@ -57,7 +56,7 @@ func (g *engine) call(ctx context.Context, argv ...string) (string, error) {
 // importRoot makes an image of the root directory.
 func (g *engine) importRoot(ctx context.Context, root string) error {
 	archive := filepath.Join(g.dir, "root.tar")
-	if err := writeTar(archive, root); err != nil {
+	if err := writeTar(ctx, archive, root); err != nil {
 		return err
 	}
 	g.image = uniqueName() + ":latest"
@@ -112,19 +111,13 @@ func (g *engine) Close(ctx context.Context) error {
 // uniqueName is one for an image or a cgroup that nobody else has.
 func uniqueName() string { return Word() + "-" + strings.ToLower(rand.Text()) }
 
-// writeTar writes the tree below root to an archive.
-func writeTar(path, root string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
+// writeTar writes the tree below root to an archive. What belongs to a user who is
+// not root, and can own nothing else, belongs to root in the image.
+func writeTar(ctx context.Context, path, root string) error {
+	argv := []string{"tar", "--create", "--file", path, "--directory", root, "--numeric-owner"}
+	if os.Geteuid() != 0 {
+		argv = append(argv, "--owner=0", "--group=0")
 	}
-	defer f.Close()
-	w := tar.NewWriter(f)
-	if err := w.AddFS(os.DirFS(root)); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return f.Close()
+	_, err := call(ctx, append(argv, ".")...)
+	return err
 }

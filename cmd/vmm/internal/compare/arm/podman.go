@@ -37,16 +37,7 @@ pids_limit = 0
 cgroup_manager = "cgroupfs"
 events_logger = "none"
 lock_type = "file"
-static_dir = %[1]q
-tmp_dir = %[2]q
-volume_path = %[3]q
-`
-
-// storageSettings is what a containers-storage.conf(5) says.
-const storageSettings = `[storage]
-driver = %q
-graphroot = %q
-runroot = %q
+volume_path = %q
 `
 
 func (podmanArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepared, error) {
@@ -59,33 +50,36 @@ func (podmanArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 	if err != nil {
 		return nil, err
 	}
-	storage, cgroup := filepath.Join(dir, "storage"), uniqueName()
-	settings := fmt.Sprintf(podmanSettings, filepath.Join(storage, "libpod"), filepath.Join(run, "tmp"), filepath.Join(storage, "volumes"))
-	if hybridCgroups() { // which crun refuses
-		settings += "runtime = \"runc\"\n"
+	name := filepath.Base(run) // which nobody else has
+	storage := filepath.Join(dir, "storage")
+	g := &engine{env: []string{"CONTAINERS_CONF=" + filepath.Join(run, "containers.conf")}, dir: dir, files: []string{storage}}
+	if os.Geteuid() == 0 { // others may not make cgroups where they like
+		g.flags = []string{"--cgroup-parent=/" + name}
 	}
-	settingsFile, storageFile := filepath.Join(dir, "containers.conf"), filepath.Join(dir, "storage.conf")
-	if err := os.WriteFile(settingsFile, []byte(settings), 0o600); err != nil {
-		return nil, err
+	// Without root podman has a process that keeps its namespaces.
+	g.close = func(context.Context) error {
+		return errors.Join(kill(func() []int { return processes(noSession, []string{name}) }), removeCgroups(name), os.RemoveAll(run))
 	}
-	g := &engine{
-		// Where the runtime keeps what it knows of containers, no setting says.
-		program: []string{podman, "--runtime-flag=root=" + filepath.Join(run, "runtime")},
-		env:     []string{"CONTAINERS_CONF=" + settingsFile, "CONTAINERS_STORAGE_CONF=" + storageFile},
-		flags:   []string{"--cgroup-parent=/" + cgroup}, dir: dir, files: []string{storage},
-	}
-	g.close = func(ctx context.Context) error {
-		return errors.Join(removeCgroups(cgroup), os.RemoveAll(run))
+	if err := writePodmanSettings(run, dir); err != nil {
+		return nil, errors.Join(err, g.close(ctx))
 	}
 	for _, driver := range []string{"overlay", "vfs"} { // vfs copies, and works on any file system
-		text := fmt.Sprintf(storageSettings, driver, storage, run)
-		if err = os.WriteFile(storageFile, []byte(text), 0o600); err != nil {
-			break
-		}
+		// Flags, for without root podman takes the user's directories in spite of
+		// all settings.
+		g.program = []string{podman, "--root=" + storage, "--runroot=" + run, "--tmpdir=" + filepath.Join(run, "tmp"),
+			"--runtime-flag=root=" + filepath.Join(run, "runtime"), "--storage-driver=" + driver}
 		if err = g.importRoot(ctx, root); err == nil {
 			return g, nil
 		}
-		os.RemoveAll(storage)
+		err = errors.Join(err, os.RemoveAll(storage))
 	}
 	return nil, errors.Join(err, g.close(ctx))
+}
+
+func writePodmanSettings(run, dir string) error {
+	settings := fmt.Sprintf(podmanSettings, filepath.Join(dir, "volumes"))
+	if hybridCgroups() { // which crun, the default, refuses
+		settings += "runtime = \"runc\"\n"
+	}
+	return os.WriteFile(filepath.Join(run, "containers.conf"), []byte(settings), 0o600)
 }

@@ -47,6 +47,7 @@ func newRunc() Arm {
 func newRunsc() Arm {
 	a := newRuntime("runsc", "gVisor: OCI runtime with a kernel in user space", "apt-get install runsc", outerPasses)
 	a.flags, a.marks = []string{"--network=none"}, NoMarks
+	a.check = func(context.Context) error { return needRoot() }
 	return a
 }
 
