@@ -16,6 +16,8 @@ KVMHOST := $(CURDIR)/bin/kvmhost
 ifneq ($(shell .ci/tools.sh real-kvm && echo real),real)
 HOST_KERNEL := $(KERNELS)/generic
 KVMHOST     += --kernel $(CURDIR)/$(HOST_KERNEL)/vmlinuz --modules $(CURDIR)/$(HOST_KERNEL)/modules
+# There, what more there may be to compare would take too long.
+COMPAREFLAGS ?= --arms process,chroot,bwrap,crun,runc,podman,vmm,qemu-microvm
 endif
 
 ## boot: a shell in a real guest; sets up on the first call what it needs
@@ -67,8 +69,9 @@ bench: build tools kernels initrd rootfs build/bench.cpio
 
 ## compare: vmm compare --quick: this monitor beside containers and others, in build/compare
 #
-# With the small kernel too, if make guest-kernel has built it.
-COMPARE_KERNELS := cloud cloud-6.12 $(if $(wildcard $(KERNELS)/small/vmlinuz),small)
+# Two kernels: Debian's cloud kernel and the small one of make guest-kernel, or, where
+# that is not built, a newer cloud kernel. COMPAREFLAGS are more flags.
+COMPARE_KERNELS := cloud $(if $(wildcard $(KERNELS)/small/vmlinuz),small,cloud-6.12)
 .PHONY: compare
 compare: build tools $(COMPARE_KERNELS:%=$(KERNELS)/%) $(HOST_KERNEL) build/minimal.cpio build/drivers.cpio build/payload
 	.ci/tools.sh compare

@@ -296,6 +296,7 @@ func (o *compareOptions) session(command []string) (*session.Options, error) {
 	}
 	s := &session.Options{
 		Dir: o.out, Argv: os.Args, Version: strings.TrimSpace(readVersion().String()),
+		Arms: arm.All(), Only: o.arms,
 		Effort: o.effort(), Seed: uint64(o.seed), Env: *env,
 		Kernels: o.kernels, Program: o.payload, Source: o.source, Rootfs: o.rootfs, Command: command,
 		Distribution: o.distribution,
@@ -305,11 +306,6 @@ func (o *compareOptions) session(command []string) (*session.Options, error) {
 	for _, e := range experiment.All {
 		if (len(o.only) == 0 || slices.Contains(o.only, e.Name)) && !slices.Contains(o.skip, e.Name) {
 			s.Experiments = append(s.Experiments, e)
-		}
-	}
-	for _, a := range arm.All() {
-		if len(o.arms) == 0 || slices.Contains(o.arms, a.Name()) {
-			s.Arms = append(s.Arms, a)
 		}
 	}
 	return s, nil

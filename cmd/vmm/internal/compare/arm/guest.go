@@ -50,7 +50,8 @@ func (g guest) mebibytes() string { return fmt.Sprint(g.memory >> 20) }
 
 // markPort is where a monitor's debug console takes the guest's marks. It is told
 // to the guest, whose ACPI tables do not know of it.
-const markPort = "0x610"
+// In QEMU's q35 the ports from 0x600 on are the chipset's power management.
+const markPort = "0x710"
 
 // guestLine returns a kernel's command line for a guest whose init runs argv. The
 // parameters are those that the monitor needs beside the console's.

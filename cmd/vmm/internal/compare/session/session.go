@@ -23,6 +23,7 @@ type Options struct {
 	Version string   // of vmm, for the record
 
 	Arms        []arm.Arm
+	Only        []string // of the arms these, by their names; nil is all
 	Experiments []*experiment.Experiment
 	Effort      experiment.Effort
 	Seed        uint64 // 0 for one that nobody chose
@@ -148,12 +149,27 @@ func (r *runner) describe(ctx context.Context) error {
 		Version: Version, Started: time.Now(), Argv: r.Argv, VMM: r.Version,
 		Effort: r.Effort, Seed: r.Seed, Payload: r.payload(), Memory: r.Env.Memory,
 		Host: h, Digest: h.Digest(),
-		Arms: Probe(ctx, &r.Env, r.arms),
+		Arms: r.probe(ctx),
 	}
 	for _, e := range r.Experiments {
 		r.run.Experiments = append(r.run.Experiments, e.Name)
 	}
 	return r.describeInputs()
+}
+
+// probe tells which arms are usable. One that nobody wants is not.
+func (r *runner) probe(ctx context.Context) []Arm {
+	all := Probe(ctx, &r.Env, r.arms)
+	for i, a := range r.arms {
+		name := a.Name()
+		if k, ok := a.(kernelArm); ok {
+			name = k.Arm.Name()
+		}
+		if r.Only != nil && !slices.Contains(r.Only, name) {
+			all[i].Version, all[i].Problem = "", "was not asked for"
+		}
+	}
+	return all
 }
 
 // payload is what instances are started with.
@@ -243,7 +259,11 @@ func (r *runner) prepareArm(ctx context.Context, a arm.Arm, root string) error {
 	}
 	prepared := experiment.PreparedArm{Arm: a, Prepared: p}
 	s := r.session(root, "")
-	if _, err := s.Complete(ctx, prepared, r.run.Payload); err != nil {
+	result, err := s.Complete(ctx, prepared, r.run.Payload)
+	if _, seen := result.Passed[compare.Payload]; err == nil && !seen && slices.Contains(a.Passes(), compare.Payload) {
+		err = errors.New("the mark of its payload was not seen")
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("cannot be started: %w", err), closeArm(prepared))
 	}
 	r.prepared = append(r.prepared, prepared)

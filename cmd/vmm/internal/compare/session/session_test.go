@@ -104,13 +104,16 @@ func TestMake(t *testing.T) {
 	missing := armtest.Fake{Named: "missing", Broken: errors.New("is not installed")}
 	broken := armtest.Fake{Named: "broken", Script: "echo no such image; exit 3"}
 	var told []Progress
-	o := options(dir, quick, missing, slow, broken)
+	unwanted := armtest.Fake{Named: "unwanted", Script: armtest.Begin + armtest.End}
+	unmarked := armtest.Fake{Named: "unmarked", Script: ":"}
+	o := options(dir, quick, missing, slow, broken, unwanted, unmarked)
+	o.Only = []string{"quick", "missing", "slow", "broken", "unmarked"}
 	o.Tell = func(p Progress) { told = append(told, p) }
 	if err := Make(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	run := checkRun(t, dir)
-	for i, want := range []string{"", "is not installed", "", "no such image"} {
+	for i, want := range []string{"", "is not installed", "", "no such image", "was not asked for", "mark of its payload was not seen"} {
 		if got := run.Arms[i]; (want == "") != (got.Problem == "") || !strings.Contains(got.Problem, want) {
 			t.Errorf("arm %s has the problem %q, want %q", got.Name, got.Problem, want)
 		}
@@ -127,7 +130,8 @@ func TestMake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Make(t.Context(), options(dir, quick, missing, slow, broken)); err != nil {
+	o.Tell = nil
+	if err := Make(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := ReadSamples(dir); err != nil || len(after) != len(before) {
