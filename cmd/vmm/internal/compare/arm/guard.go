@@ -91,7 +91,7 @@ func sweep(ctx context.Context, word string) error {
 		sweepDocker(ctx, word), // whose daemon puts away what it finds dead
 		kill(func() []int { return processes(noSession, []string{word}) }),
 		removeCgroups(word),
-		unmount(word),
+		Unmount(word),
 	)
 	dirs, _ := filepath.Glob(filepath.Join("/tmp", word+"-*")) // the pattern is a good one
 	for _, dir := range dirs {
@@ -100,8 +100,8 @@ func sweep(ctx context.Context, word string) error {
 	return err
 }
 
-// unmount unmounts what has word in the path of its mount point, the last first.
-func unmount(word string) error {
+// Unmount unmounts what has word in the path of its mount point, the last first.
+func Unmount(word string) error {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return err

@@ -156,7 +156,7 @@ func (i *Instance) fail(err error) {
 		i.fault = err
 	}
 	i.mu.Unlock()
-	// Who is the arm's process's child ends in sweep.
+	// What that process has started ends in clear.
 	_ = i.cmd.Process.Kill()
 }
 

@@ -1,12 +1,9 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -58,28 +55,9 @@ func lockWork(path string) (*workDir, error) {
 // remove removes the directory and all in it, but nothing that is mounted there.
 func (w *workDir) remove() error {
 	defer w.lock.Close()
-	if err := unmountBelow(w.path); err != nil {
+	// An engine that was killed has left mounts.
+	if err := arm.Unmount(filepath.Base(w.path)); err != nil {
 		return err
 	}
 	return os.RemoveAll(w.path)
-}
-
-// unmountBelow takes away the mounts that an engine which was killed has left in
-// dir, the last first.
-func unmountBelow(dir string) error {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, line := range slices.Backward(strings.Split(string(text), "\n")) {
-		fields := strings.Fields(line) // proc_pid_mountinfo(5): the fifth is the mount point
-		if len(fields) < 5 || !strings.HasPrefix(fields[4], dir+"/") {
-			continue
-		}
-		if err := unix.Unmount(fields[4], unix.MNT_DETACH); err != nil {
-			errs = append(errs, fmt.Errorf("unmounting %s: %w", fields[4], err))
-		}
-	}
-	return errors.Join(errs...)
 }
