@@ -35,10 +35,12 @@ func ratioOf(a, b *group) (comparison, error) {
 
 // String writes the ratio with its interval.
 func (r comparison) String() string {
-	switch {
+	switch sparse := measure.Sparse(r.N); {
+	case sparse && r.Low == r.High:
+		return digits(r.Ratio.Ratio) + "× (few samples)"
 	case r.Low == r.High:
 		return digits(r.Ratio.Ratio) + "×"
-	case measure.Sparse(r.N):
+	case sparse:
 		return fmt.Sprintf("%s× (%s to %s, few samples)", digits(r.Ratio.Ratio), digits(r.Low), digits(r.High))
 	}
 	return fmt.Sprintf("%s× (%s to %s)", digits(r.Ratio.Ratio), digits(r.Low), digits(r.High))

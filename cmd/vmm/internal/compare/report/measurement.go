@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 
 	"microvm/cmd/vmm/internal/compare"
 )
@@ -37,8 +38,11 @@ func (m measurement) trace() string {
 	return trace(compare.Key{Experiment: m.experiment, Metric: m.metric, From: m.from, To: m.to, Cache: m.cache})
 }
 
+// caches are the states of the page cache in the order of tables.
+var caches = []compare.Cache{"", compare.Warm, compare.Cold}
+
 // byMeasurement sorts groups into those of one table, in the order of the first
-// of each.
+// of each, but those of a warm page cache before those of a cold one.
 func byMeasurement(groups []*group) (order []measurement, of map[measurement][]*group) {
 	of = make(map[measurement][]*group)
 	for _, g := range groups {
@@ -48,5 +52,8 @@ func byMeasurement(groups []*group) (order []measurement, of map[measurement][]*
 		}
 		of[m] = append(of[m], g)
 	}
+	slices.SortStableFunc(order, func(a, b measurement) int {
+		return slices.Index(caches, a.cache) - slices.Index(caches, b.cache)
+	})
 	return order, of
 }

@@ -16,6 +16,7 @@ import (
 // narrow windows: one that is made smaller cannot be read.
 type plot struct {
 	ID, Title, Desc string
+	LegendOf        string // what a colour means in general, "" if that is clear
 	Legend          []legend
 	Wide, Narrow    template.HTML
 	Trace           string // the command that selects the raw samples

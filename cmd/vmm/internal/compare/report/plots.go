@@ -34,13 +34,13 @@ func (e *evidence) plots() ([]plot, error) {
 	return all, nil
 }
 
-// stageText says what the time until a boundary is spent with.
+// stageText says what has come about when a stage ends.
 var stageText = map[compare.Boundary]string{
-	compare.Ready:       "process, runtime or monitor",
-	compare.GuestStart:  "until the guest runs",
-	compare.KernelEntry: "firmware",
-	compare.Init:        "the guest's kernel",
-	compare.Payload:     "up to the payload's first instruction",
+	compare.Ready:       "runtime or monitor is ready",
+	compare.GuestStart:  "the guest runs",
+	compare.KernelEntry: "its kernel is entered",
+	compare.Init:        "its process 1 begins",
+	compare.Payload:     "the payload's first instruction",
 }
 
 // stagePlot has a bar for each arm, of the median times between boundaries.
@@ -76,8 +76,8 @@ func (e *evidence) stagePlot() (*plot, *picture, int) {
 		picture.labels = append(picture.labels, label{"end", format(compare.Seconds, from), "", from, y})
 	}
 	picture.x = linearAxis("median time since spawn", compare.Seconds, ends, 5)
-	p := &plot{ID: "stages", Title: "Where the time of a start goes",
-		Desc:  fmt.Sprintf("Bars of the median time from spawn to the payload's first instruction, in stages, warm page cache. %s", inWords(picture.labels, arms)),
+	p := &plot{ID: "stages", Title: "Where the time of a start goes", LegendOf: "time until",
+		Desc:  fmt.Sprintf("Bars of the median time from spawn to the payload's first instruction, warm page cache. A stage ends when what the legend says has come about; where an arm does not show that, its time is in the next stage. %s", inWords(picture.labels, arms)),
 		Trace: trace(compare.Key{Experiment: experiment.Start.Name, Metric: experiment.StartTime, From: compare.Spawn})}
 	for _, b := range compare.Boundaries {
 		if used[b] {
