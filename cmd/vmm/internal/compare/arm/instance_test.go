@@ -203,9 +203,9 @@ func TestStdin(t *testing.T) {
 // A hang, whatever signals it ignores and whichever children it has hidden, ends
 // with its time, with the comparison, or when it is killed.
 func TestHang(t *testing.T) {
-	const hang = `trap '' TERM INT HUP; (setsid sleep 1000 &) ; env -i sleep 1000 & sleep 1000 & echo ready; while :; do sleep 1000; done`
+	const hang = `trap '' TERM INT HUP; (setsid sleep 1000 &); (env -i sleep 1000 &); sleep 1000 & echo ready; while :; do sleep 1000; done`
 	ready := func(t *testing.T, i *Instance) {
-		for len(i.Processes()) < 4 || i.Output() == "" {
+		for len(i.Processes()) < 5 || i.Output() == "" {
 			time.Sleep(time.Millisecond)
 		}
 	}
