@@ -218,7 +218,8 @@ func (s fileSet) allocated() (sum int64) {
 // readFiles returns the files at paths, and those in directories at paths, with the
 // directories. A link at a path is followed, one in a directory is a file. What
 // is mounted in a directory is left out: it is of another file system, or there twice,
-// as what a running container sees is. So is what disappears meanwhile.
+// as what a running container sees is. So is what disappears meanwhile. Only
+// directories tell their file system: files of an overlay have devices of its layers.
 func readFiles(paths ...string) (fileSet, error) {
 	files := make(fileSet)
 	for _, path := range paths {
@@ -241,10 +242,8 @@ func readFiles(paths ...string) (fileSet, error) {
 				return nil
 			case err != nil:
 				return err
-			case id.device != topID.device && entry.IsDir():
+			case entry.IsDir() && id.device != topID.device:
 				return fs.SkipDir
-			case id.device != topID.device:
-				return nil
 			}
 			files[id] = size
 			return nil
