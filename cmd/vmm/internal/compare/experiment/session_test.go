@@ -49,5 +49,5 @@ func (n *notebook) of(arm, metric string) []compare.Sample {
 
 // brief is an effort that ends soon.
 func brief(rounds, instances int) Effort {
-	return Effort{"brief", rounds, 0, instances, time.Second, 0}
+	return Effort{"brief", rounds, 0, instances, 5 * time.Second, 0}
 }

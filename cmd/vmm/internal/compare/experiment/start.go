@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/measure"
 )
 
 // Start measures how long a payload takes to start and to end.
@@ -12,7 +13,7 @@ import (
 // In each round every arm starts once, and in each fifth once more with a cold page
 // cache, in an order that is random and new, so that what drifts on the host falls on
 // all of them. There are rounds until the interval of each median is as narrow as
-// wanted, or the time is over.
+// wanted, or the time is over and there are enough for an interval.
 var Start = &Experiment{
 	Name:  "start",
 	About: "time from spawn to each boundary, to the payload's first instruction above all",
@@ -81,7 +82,7 @@ func (st *starter) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if st.precise() || st.late() {
+		if st.precise() || st.late() && !measure.Sparse(round+1) {
 			break
 		}
 	}

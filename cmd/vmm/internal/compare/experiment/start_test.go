@@ -109,7 +109,7 @@ func TestStartBadArms(t *testing.T) {
 	}
 	for arm, words := range map[string][]string{
 		"failing": {"exit status 3", "no such image"},
-		"hanging": {"took longer than 1s", "half way"},
+		"hanging": {"took longer than 5s", "half way"},
 		"noisy":   {"prints more than"},
 	} {
 		samples := n.of(arm, StartTime)
@@ -177,7 +177,8 @@ func TestStartGoesOn(t *testing.T) {
 	}
 }
 
-// TestStartLate: no round begins when the time is over, but there is one.
+// TestStartLate: no round begins when the time is over, but for as many as an
+// interval needs.
 func TestStartLate(t *testing.T) {
 	var n notebook
 	effort := brief(50, 1)
@@ -185,7 +186,7 @@ func TestStartLate(t *testing.T) {
 	if err := Start.Run(t.Context(), n.session(t, effort, armtest.Fake{Named: "a", Script: armtest.Begin + armtest.End})); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(n.times("a", compare.Payload)); got != 1 {
+	if got := len(n.times("a", compare.Payload)); measure.Sparse(got) || !measure.Sparse(got-1) {
 		t.Errorf("there were %d rounds", got)
 	}
 }
