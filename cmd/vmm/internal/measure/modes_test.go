@@ -138,3 +138,11 @@ func TestTwoModes(t *testing.T) {
 		})
 	}
 }
+
+// Two pairs are not two modes.
+func TestTwoModesOfFew(t *testing.T) {
+	pairs := []float64{1, 1.001, 9, 9.001}
+	if s := Summarize(pairs); s.TwoModes || s.OneModeP >= modesLevel {
+		t.Errorf("two modes %v with p = %v of four values, want none, though they are unlikely", s.TwoModes, s.OneModeP)
+	}
+}

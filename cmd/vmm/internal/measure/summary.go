@@ -23,6 +23,10 @@ type Summary struct {
 // dozens of such tests, and each false alarm sends somebody looking.
 const modesLevel = 0.01
 
+// modesLeast is how many values a sample must have to be called one of two: of
+// fewer, a peak would be two or three values.
+const modesLeast = 10
+
 // Summarize describes a sample.
 //
 // Preconditions: the sample is not empty.
@@ -38,7 +42,7 @@ func Summarize(sample []float64) Summary {
 		OneModeP: OneModeP(sample),
 	}
 	s.Low, s.High = MedianInterval(sample)
-	s.TwoModes = s.OneModeP < modesLevel
+	s.TwoModes = s.N >= modesLeast && s.OneModeP < modesLevel
 	return s
 }
 
