@@ -30,7 +30,8 @@ func newQ35() Arm {
 }
 
 // qemuCommand has in the machine what ours has. What is written to the debug
-// console's port arrives at descriptor 3; the guest's console is standard output.
+// console's port arrives at descriptor 3; the guest's console is standard output,
+// by a back end that has no input.
 func qemuCommand(path, machine string, g guest, id string, argv []string, x Extras) (*Command, error) {
 	line, err := guestLine(argv, "guestport="+markPort)
 	if err != nil {
@@ -47,5 +48,5 @@ func qemuCommand(path, machine string, g guest, id string, argv []string, x Extr
 	if x.File != "" {
 		c = append(c, "-drive", "if=none,id=disk,format=raw,readonly=on,file="+x.File, "-device", "virtio-blk-device,drive=disk")
 	}
-	return &Command{ID: id, Argv: c, Marks: ByteMarks}, nil
+	return &Command{ID: id, Argv: c, Marks: ByteMarks, Deaf: true}, nil
 }

@@ -88,13 +88,17 @@ func (h *herd) processes() []int {
 // endOfTransmission ends a terminal's input (termios(3) VEOF).
 const endOfTransmission = 4
 
-// dismiss ends all instances, each by the end of its input, and those that do not
-// end by force.
+// dismiss ends all instances, each by the end of its input, and by force those
+// that have none or do not end.
 func (h *herd) dismiss(ctx context.Context) error {
 	ctx, cancel := h.patience(ctx)
 	defer cancel()
 	var errs []error
 	for _, i := range h.all {
+		if i.Deaf() {
+			errs = append(errs, i.Kill())
+			continue
+		}
 		if h.arm.Kind() == arm.VM {
 			// A guest reads a terminal, whose input ends with a character, and not
 			// every monitor makes one of the end of its own.
@@ -103,7 +107,7 @@ func (h *herd) dismiss(ctx context.Context) error {
 		_ = i.Stdin().Close() // of one that has ended, Wait tells
 	}
 	for n, i := range h.all {
-		if _, err := i.Wait(ctx); err != nil {
+		if _, err := i.Wait(ctx); err != nil && !i.Deaf() {
 			errs = append(errs, fmt.Errorf("instance %d: %w", n+1, err))
 		}
 	}
