@@ -5,9 +5,12 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"microvm/vmm"
 )
@@ -21,6 +24,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(programVariable) == "" {
+		hearSignals()
 		os.Exit(m.Run())
 	}
 	a := newApp()
@@ -28,6 +32,16 @@ func TestMain(m *testing.M) {
 		a.newMachine = func(c vmm.Config) (machine, error) { return newFakeMachine(kind, c) }
 	}
 	os.Exit(a.run(os.Args[1:]))
+}
+
+// hearSignals has the programs that tests start hear signals that who runs the tests
+// ignores, as nohup(1) does: after exec, what was caught is at its default again.
+func hearSignals() {
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 // program is vmm with args, its machines fakes of the given kind if that is
