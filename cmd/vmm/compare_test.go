@@ -99,7 +99,7 @@ func TestCompareStopped(t *testing.T) {
 	args := []string{"compare", "--quick", "--only", "start", "--arms", "process", "--payload", comparePayload(t), "--initrd", "/dev/null", "--out", dir}
 	cmd := program(t, "", args...)
 	samples := filepath.Join(dir, "samples.jsonl")
-	go func() {
+	r := runWhile(t, cmd, func() {
 		for range 1000 { // until the first sample is there
 			if info, err := os.Stat(samples); err == nil && info.Size() > 0 {
 				break
@@ -107,8 +107,7 @@ func TestCompareStopped(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		_ = cmd.Process.Signal(unix.SIGINT) // it may have failed; the test sees that
-	}()
-	r := run(t, cmd)
+	})
 	if r.status != vmm.StatusStopped || r.stdout != "" {
 		t.Fatalf("status %d and output %q:\n%s", r.status, r.stdout, r.stderr)
 	}

@@ -63,12 +63,22 @@ type result struct {
 // run runs cmd to its end.
 func run(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
+	return runWhile(t, cmd, func() {})
+}
+
+// runWhile runs cmd to its end, and calls meanwhile when it has been started.
+func runWhile(t *testing.T, cmd *exec.Cmd, meanwhile func()) result {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	if cmd.Stdout == nil {
 		cmd.Stdout = &stdout
 	}
 	cmd.Stderr = &stderr
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	meanwhile()
+	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
