@@ -48,7 +48,7 @@ unit-test: tools kernels
 # Go's limit of time for a package comes first and says where a test hangs; the
 # second ends an emulated host that does not end by itself.
 .PHONY: kvm-test
-kvm-test: build tools kernels initrd rootfs
+kvm-test: build tools kernels initrd rootfs build/payload
 	MICROVM_NOSKIP=1 $(GO) test -count=1 -p 1 -timeout 30m \
 		-exec 'timeout -k 10 1900 $(KVMHOST) --' $(TESTFLAGS) ./kvm/... ./vmm ./cmd/vmm ./cmd/vmm/internal/probe
 
