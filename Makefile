@@ -104,7 +104,7 @@ build:
 
 ## initrd: the guest's initramfs: u-root's commands and shell, our init, virtio modules
 .PHONY: initrd
-initrd: build/init.cpio build/minimal.cpio build/minimal-386.cpio
+initrd: build/init.cpio build/minimal.cpio build/minimal-386.cpio build/root.cpio
 
 GUEST_KERNELS := $(KERNELS)/cloud $(KERNELS)/generic $(KERNELS)/cloud-6.12
 GUESTINIT_SRC := go.mod go.sum $(shell find guestinit devices/guestport -type f)
@@ -138,6 +138,17 @@ build/minimal-386.cpio: $(GUESTINIT_SRC) | build
 build/payload: $(GUESTINIT_SRC)
 	@mkdir -p $(@D)
 	$(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o $@ ./guestinit/payload
+
+# A directory that is a guest's root, in which a file has several names.
+build/root.cpio: build/payload $(GUESTINIT_SRC) | build
+	rm -rf build/root
+	mkdir -p build/root/data/sub
+	cp build/payload build/root/
+	cp go.mod build/root/data/b
+	ln build/root/data/b build/root/data/a
+	ln build/root/data/b build/root/data/sub/c
+	ln -s ../b build/root/data/sub/link
+	bin/vmm initrd build --minimal --rootfs build/root -o $@
 
 ## kernels: Debian's kernels for guests, unpacked in build/kernels
 .PHONY: kernels
