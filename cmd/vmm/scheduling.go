@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"strconv"
 
-	"golang.org/x/sys/unix"
+	"microvm/devices"
 )
 
 // tuneRuntime keeps Go's runtime out of the way of vCPUs, which spend their lives in
@@ -21,7 +21,7 @@ func tuneRuntime(vCPUs int) {
 }
 
 // makeSysmonPatient makes the runtime's own thread one that does not take the
-// processor from a vCPU when it wakes (sched(7) SCHED_BATCH). It is there to see
+// processor from a vCPU when it wakes. It is there to see
 // which threads are in system calls, wakes every 20 µs while some are, and would
 // else interrupt the guest each time where the host has no processor to spare.
 //
@@ -38,14 +38,7 @@ func makeSysmonPatient() {
 	if err != nil || len(threads) < 2 {
 		return
 	}
-	tid, err := strconv.Atoi(threads[1])
-	if err != nil {
-		return
+	if thread, err := strconv.Atoi(threads[1]); err == nil {
+		devices.MakePatient(thread)
 	}
-	attr, err := unix.SchedGetAttr(tid, 0)
-	if err != nil || attr.Policy != unix.SCHED_NORMAL {
-		return // not allowed to ask, or somebody has chosen a policy for us
-	}
-	attr.Policy = unix.SCHED_BATCH
-	_ = unix.SchedSetAttr(tid, attr, 0) // without it everything works, if slower
 }

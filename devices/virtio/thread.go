@@ -4,6 +4,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"microvm/devices"
 )
 
 // yield lets another thread have this one's processor, if one waits for it. It
@@ -12,7 +14,7 @@ func yield() { unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // PatientThread gives the calling goroutine, which serves a queue until it ends, a
 // thread of its own that does not take the processor from the one who wakes it
-// (sched(7) SCHED_BATCH).
+// ([devices.MakePatient]).
 //
 // Where a processor is free this changes nothing. Where none is, the driver's
 // vCPU goes on when it has rung the doorbell, and puts what else it has into the
@@ -24,10 +26,5 @@ func yield() { unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 // turn, some milliseconds later at worst.
 func PatientThread() {
 	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-	attr, err := unix.SchedGetAttr(0, 0)
-	if err != nil || attr.Policy != unix.SCHED_NORMAL {
-		return // not allowed to ask, or somebody has chosen a policy for us
-	}
-	attr.Policy = unix.SCHED_BATCH
-	_ = unix.SchedSetAttr(0, attr, 0) // without it everything works, if slower
+	devices.MakePatient(0)
 }
