@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +21,9 @@ func (a *app) compareRun(o *compareOptions, command []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stop := endBySignal(ctx, func(signal error) { cancel(fmt.Errorf("stopped by %w", signal)) },
+		func(s unix.Signal) { os.Exit(statusSignal + int(s)) }, nil) // what it has started, the kernel ends with it
 	defer stop()
 	if terminal.IsTerminal(a.stderr) {
 		p := &progressLine{app: a}
@@ -37,40 +37,6 @@ func (a *app) compareRun(o *compareOptions, command []string) error {
 		return err
 	}
 	return report.Render(a.stdout, o.out)
-}
-
-// untilSignal returns a context that the first signal to end cancels, with the
-// signal's name as the cause. A second one ends this process at once; what it has
-// started, the kernel ends with it.
-func untilSignal() (_ context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 2)
-	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT} {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
-	quit := make(chan struct{})
-	var watcher sync.WaitGroup
-	watcher.Go(func() {
-		for {
-			select {
-			case <-quit:
-				return
-			case s := <-signals:
-				if ctx.Err() != nil {
-					os.Exit(statusSignal + int(s.(unix.Signal)))
-				}
-				cancel(fmt.Errorf("stopped by %s", unix.SignalName(s.(unix.Signal))))
-			}
-		}
-	})
-	return ctx, func() {
-		signal.Stop(signals)
-		close(quit)
-		watcher.Wait()
-		cancel(context.Canceled)
-	}
 }
 
 // A progressLine is the line of a terminal that says how far a run is.
