@@ -65,18 +65,27 @@ func (b *Buffers) SplitAt(n int) (first, rest Buffers) {
 
 // Skip leaves out the next n bytes, or all if there are fewer.
 func (b *Buffers) Skip(n int) {
-	for n = min(n, b.n); n > 0; {
-		n -= len(b.take(n))
+	n = min(n, b.n)
+	b.n -= n
+	for n += b.off; n > 0 && n >= len(b.pieces[0]); b.pieces = b.pieces[1:] {
+		n -= len(b.pieces[0])
 	}
+	b.off = n
 }
 
 // Next appends the next n bytes, or all if there are fewer, to dst in pieces,
 // and goes past them. It is for scattered I/O straight to or from the guest.
 func (b *Buffers) Next(dst [][]byte, n int) [][]byte {
-	for n = min(n, b.n); n > 0; {
-		p := b.take(n)
-		dst = append(dst, p)
-		n -= len(p)
+	from := *b
+	b.Skip(n)
+	ended := len(from.pieces) - len(b.pieces) // pieces of which nothing is left
+	if ended > 0 {
+		dst = append(dst, from.pieces[0][from.off:])
+		dst = append(dst, from.pieces[1:ended]...) // at once: a disk's request may have hundreds
+		from.off = 0
+	}
+	if from.off < b.off {
+		dst = append(dst, b.pieces[0][from.off:b.off:b.off])
 	}
 	return dst
 }
