@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// timeSlice is half of the 10 ms after which Go's runtime acts (runtime/proc.go,
-// forcePreemptNS).
-const timeSlice = 5 * time.Millisecond
+// timeSlice is shorter than the 10 ms after which Go's runtime acts (runtime/proc.go,
+// forcePreemptNS): a guest that keeps its host busy comes out at least every
+// millisecond or two.
+const timeSlice = 8 * time.Millisecond
 
 // A TimeSlice is of a goroutine that has a thread of its own and spends its life in
 // system calls, such as a vCPU's or a queue's. The zero value is ready.
