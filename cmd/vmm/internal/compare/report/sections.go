@@ -138,23 +138,21 @@ func amountsOf(groups []*group, caption string) []table {
 
 // words returns a table of what arms said that is no number.
 func (e *evidence) words(name string) []table {
-	t := table{Caption: "what the arms say", Head: []string{"arm", "metric", "text", "times"}, Words: 3,
-		Trace: trace(compare.Key{Experiment: name})}
-	for _, g := range e.groups {
-		if g.Experiment == name {
-			t.count(g, g.texts)
-		}
-	}
-	return t.unlessEmpty()
+	return e.counted(name, "what the arms say", "text", func(g *group) []string { return g.texts })
 }
 
 // failed returns a table of what could not be measured.
 func (e *evidence) failed(name string) []table {
-	t := table{Caption: "what failed", Head: []string{"arm", "metric", "reason", "times"}, Words: 3,
+	return e.counted(name, "what failed", "reason", func(g *group) []string { return g.failures })
+}
+
+// counted returns a table of how often there was which text.
+func (e *evidence) counted(name, caption, text string, of func(*group) []string) []table {
+	t := table{Caption: caption, Head: []string{"arm", "metric", text, "times"}, Words: 3,
 		Trace: trace(compare.Key{Experiment: name})}
 	for _, g := range e.groups {
 		if g.Experiment == name {
-			t.count(g, g.failures)
+			t.count(g, of(g))
 		}
 	}
 	return t.unlessEmpty()
