@@ -2,7 +2,6 @@ package net
 
 import (
 	"context"
-	"runtime"
 
 	"microvm/devices/virtio"
 	"microvm/devices/virtio/virtq"
@@ -45,7 +44,6 @@ func (t *transmitter) run(ctx context.Context) error {
 			}
 			continue
 		}
-		runtime.Gosched() // a backend of this process may have answered: its receiver goes first, on this thread
 		if err := t.queue.Wait(ctx); err != nil {
 			return err
 		}
