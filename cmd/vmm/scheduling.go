@@ -11,10 +11,11 @@ import (
 // tuneRuntime keeps Go's runtime out of the way of vCPUs, which spend their lives in
 // one system call. It changes nothing that a user has chosen by GOMAXPROCS.
 func tuneRuntime(vCPUs int) {
-	// While a processor is to spare, the runtime leaves threads in short
-	// system calls alone (runtime/proc.go, retake): one for each vCPU, one for
-	// a device that works for it, and that one.
-	if n := 2*vCPUs + 1; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
+	// While one of its processors is to spare, the runtime leaves threads in short
+	// system calls alone (runtime/proc.go, retake): one for each vCPU, one for a
+	// queue that works for it, and some for what goes on in between: a frame's
+	// way takes two threads, a disk's another.
+	if n := 2*vCPUs + 4; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 	makeSysmonPatient()

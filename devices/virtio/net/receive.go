@@ -3,6 +3,7 @@ package net
 import (
 	"context"
 
+	"microvm/devices"
 	"microvm/devices/virtio"
 	"microvm/devices/virtio/virtq"
 )
@@ -18,6 +19,7 @@ type receiver struct {
 	mergeable bool
 	maxPlain  int // length of the largest frame that is no segments
 	terms     *terms
+	slice     devices.TimeSlice
 
 	// Chains that wait for frames: a ring of which count from first on are
 	// taken, with room for bytes in all.
@@ -64,6 +66,7 @@ func (r *receiver) run(ctx context.Context) error {
 			err = ctx.Err()
 		} else {
 			err = r.device.backend.Wait(ctx, r.pair)
+			r.slice.Renew()
 		}
 		if err != nil {
 			return err
