@@ -72,8 +72,8 @@ type Effort struct {
 
 // The efforts.
 var (
-	// Quick is for a first look, on an emulated host too.
-	Quick = Effort{"quick", 7, 0.1, 3, time.Minute, 3 * time.Minute}
+	// Quick is for a first look, in a quarter of an hour on an emulated host too.
+	Quick = Effort{"quick", 7, 0.1, 3, time.Minute, 45 * time.Second}
 	// Normal is for a host of one's own.
 	Normal = Effort{"normal", 30, 0.05, 16, time.Minute, 15 * time.Minute}
 	// Full is for figures to publish.
