@@ -178,10 +178,10 @@ func TestPackedRing(t *testing.T) {
 	d := &virtiotest.Driver{T: t, Device: m, Memory: memory}
 	accepted := d.Negotiate(virtio.FeatureRingPacked | virtio.FeatureVersion1)
 	q := d.AddQueue(0, 8, accepted)
-	d.SetStatus(virtio.StatusDriverOK)
 	out, in := d.Out([]byte("echo")), d.In(4)
 	q.SetDesc(1, in.Addr, 4, id, virtiotest.Write|available)
 	q.SetDesc(0, out.Addr, 4, 0, 0)
+	d.SetStatus(virtio.StatusDriverOK) // from here on the device looks at the flags
 	if err := memory.Store16(q.Desc+14, virtiotest.Next|available); err != nil {
 		t.Fatal(err)
 	}
