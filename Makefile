@@ -62,10 +62,12 @@ check:
 	$(GO) vet ./...
 
 ## bench: the measurements of docs/benchmarks.md
+#
+# Those of the small kernel's options only with what make guest-kernel-variants makes.
 .PHONY: bench
 bench: build tools kernels initrd rootfs build/bench.cpio
 	$(GO) test -count=1 -run '^$$' -bench FirstRun -benchtime 1x -v ./cmd/vmm
-	$(GO) test -count=1 -timeout 60m -run '^$$' -bench 'Boot|Memory|Exits|Disk|Net|Console' -benchtime 1x -v -exec '$(KVMHOST) --' ./cmd/vmm
+	$(GO) test -count=1 -timeout 90m -run '^$$' -bench 'Boot|Memory|Exits|Disk|Net|Console|KernelOptions' -benchtime 1x -v -exec '$(KVMHOST) --' ./cmd/vmm
 
 ## compare: vmm compare --quick: this monitor beside containers and others, in build/compare
 #
@@ -166,6 +168,16 @@ guest-kernel: $(KERNELS)/small/vmlinuz
 $(KERNELS)/small/vmlinuz: guestinit/kernel/build.sh guestinit/kernel/small.config
 	.ci/tools.sh guest-kernel
 	guestinit/kernel/build.sh $(@D)
+
+## guest-kernel-variants: the small kernel, and VARIANTS of it that differ in a group of options
+#
+# build/kernels/small-NAME for each guestinit/kernel/variants/NAME.config, by which
+# make bench measures what the options cost. An hour of two processors for all.
+VARIANTS ?= $(patsubst guestinit/kernel/variants/%.config,%,$(wildcard guestinit/kernel/variants/*.config))
+.PHONY: guest-kernel-variants
+guest-kernel-variants:
+	.ci/tools.sh guest-kernel
+	guestinit/kernel/build.sh $(KERNELS)/small $(VARIANTS)
 
 ## rootfs: build/debian.img, a disk with a Debian that boots by systemd to a login
 .PHONY: rootfs
