@@ -222,6 +222,119 @@ func BenchmarkBootDevices(b *testing.B) {
 	}
 }
 
+// BenchmarkKernelOptions is what groups of the small kernel's options cost: the
+// time from exec to the first mark of the guest's init with a kernel that differs
+// from the small one in one group, and how often the guest was left until it had
+// powered off.
+func BenchmarkKernelOptions(b *testing.B) {
+	const small = "../../build/kernels/small/vmlinuz"
+	variants, err := filepath.Glob("../../build/kernels/small-*/vmlinuz")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := os.Stat(small); err != nil || len(variants) == 0 {
+		b.Skip("SKIP: no variants of the small kernel: make guest-kernel-variants")
+	}
+	initrd := benchArtifact(b, "build/minimal.cpio")
+	cache := b.TempDir()
+
+	type kernel struct {
+		name, path string
+		flags      []string
+	}
+	boot := func(b *testing.B, base kernel, others ...kernel) {
+		flags := func(k kernel) []string {
+			return append([]string{"--kernel", k.path, "--initrd", initrd, "--cache-dir", cache, "--append", "quiet"}, k.flags...)
+		}
+		kernels := append([]kernel{base}, others...)
+		var arms []benchArm
+		exits := make(map[string][2]uint64)
+		for _, k := range kernels {
+			arms = append(arms, ours(b, k.name, vmm.EventMark, flags(k)...))
+			exits[k.name] = exitsUntilOff(b, flags(k)...)
+		}
+		samples := interleave(b, bootRuns, arms...)
+		for _, k := range kernels {
+			file, err := os.Stat(k.path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := measure.RatioOf(samples[k.name], samples[base.name])
+			b.Logf("%-22s %.3f (%.3f to %.3f, %d pairs); median %.3f s; %d exits to the monitor, %d in all; vmlinuz %.2f MB",
+				k.name, r.Ratio, r.Low, r.High, r.N, r.A, exits[k.name][0], exits[k.name][1], float64(file.Size())/1e6)
+		}
+	}
+
+	// The same kernel twice shows how much of a ratio is chance. What an option of
+	// the command line turns off needs no kernel of its own.
+	kernels := []kernel{{name: "small, again", path: small}}
+	for _, option := range []string{"pci=off", "mitigations=off", "init_on_alloc=0"} {
+		kernels = append(kernels, kernel{"small, " + option, small, []string{"--append", option}})
+	}
+	for _, path := range variants {
+		name := strings.TrimPrefix(filepath.Base(filepath.Dir(path)), "small-")
+		kernels = append(kernels, kernel{name: name, path: path})
+	}
+	b.Run("decompressed-by-vmm", func(b *testing.B) {
+		for range b.N {
+			boot(b, kernel{name: "small", path: small}, kernels...)
+		}
+	})
+
+	// How the kernel is compressed, and where it then goes, matters only where it
+	// does that itself.
+	itself := []string{"--kernel-entry", "linux64"}
+	kernels = nil
+	for _, name := range []string{"gzip", "kaslr"} {
+		path := filepath.Join("../../build/kernels", "small-"+name, "vmlinuz")
+		if slices.Contains(variants, path) {
+			kernels = append(kernels, kernel{name, path, itself})
+		}
+	}
+	if len(kernels) == 0 {
+		return
+	}
+	b.Run("decompressed-by-itself", func(b *testing.B) {
+		for range b.N {
+			boot(b, kernel{"small", small, itself}, kernels...)
+		}
+	})
+}
+
+// exitsUntilOff boots a guest that powers off, and returns how often it was left
+// for the monitor, and how often by KVM's own count.
+func exitsUntilOff(b *testing.B, flags ...string) (counts [2]uint64) {
+	b.Helper()
+	s := statsOf(b, flags...)
+	for _, e := range s.Exits {
+		counts[0] += e.Count
+	}
+	for _, c := range s.KVM {
+		if c.Name == "exits" {
+			counts[1] = c.Count
+		}
+	}
+	return counts
+}
+
+// statsOf boots a guest that powers off, and returns its statistics.
+func statsOf(b *testing.B, flags ...string) (s vmm.Stats) {
+	b.Helper()
+	stats := filepath.Join(b.TempDir(), "stats.json")
+	cmd := exec.Command(benchArtifact(b, "bin/vmm"), append([]string{"boot", "--stats=json", "--stats-file", stats}, flags...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(stats)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
 // markPort is where QEMU's debug console takes the guest's marks. It is told to
 // the guest's init, which finds no guest port there.
 const markPort = "0x610"
@@ -272,21 +385,8 @@ func BenchmarkMemory(b *testing.B) {
 func BenchmarkExits(b *testing.B) {
 	kernel := benchArtifact(b, "build/kernels/cloud/vmlinuz")
 	initrd := benchArtifact(b, "build/minimal.cpio")
-	stats := filepath.Join(b.TempDir(), "stats.json")
 	for range b.N {
-		cmd := exec.Command(benchArtifact(b, "bin/vmm"), "boot", "--kernel", kernel, "--initrd", initrd, "--append", "quiet",
-			"--stats=json", "--stats-file", stats)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			b.Fatalf("%v\n%s", err, out)
-		}
-		text, err := os.ReadFile(stats)
-		if err != nil {
-			b.Fatal(err)
-		}
-		var s vmm.Stats
-		if err := json.Unmarshal(text, &s); err != nil {
-			b.Fatal(err)
-		}
+		s := statsOf(b, "--kernel", kernel, "--initrd", initrd, "--append", "quiet")
 		var all uint64
 		for _, e := range s.Exits {
 			all += e.Count
