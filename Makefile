@@ -172,7 +172,7 @@ $(KERNELS)/small/vmlinuz: guestinit/kernel/build.sh guestinit/kernel/small.confi
 ## guest-kernel-variants: the small kernel, and VARIANTS of it that differ in a group of options
 #
 # build/kernels/small-NAME for each guestinit/kernel/variants/NAME.config, by which
-# make bench measures what the options cost. An hour of two processors for all.
+# make bench measures what the options cost. All take more than an hour, at a guess.
 VARIANTS ?= $(patsubst guestinit/kernel/variants/%.config,%,$(wildcard guestinit/kernel/variants/*.config))
 .PHONY: guest-kernel-variants
 guest-kernel-variants:
