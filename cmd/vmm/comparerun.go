@@ -21,6 +21,9 @@ func (a *app) compareRun(o *compareOptions, command []string) error {
 	if err != nil {
 		return err
 	}
+	// On a host of one processor a mark would else be read some milliseconds late,
+	// when Go's runtime has found that who waits for the arm's end is in a system call.
+	tuneRuntime(1)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stop := endBySignal(ctx, func(signal error) { cancel(fmt.Errorf("stopped by %w", signal)) },
 		func(s unix.Signal) { os.Exit(statusSignal + int(s)) }, nil) // what it has started, the kernel ends with it
