@@ -1,7 +1,7 @@
-# console.sh writes 256 KiB of lines to the virtio console, and prints a line "RESULT
+# console.sh writes 64 KiB of lines to the virtio console, and prints a line "RESULT
 # console BYTES", which is how many that is a second.
 . /bench/tools.sh
-size=262144
+size=65536
 tool sh -c "yes fifteen letters | head -c $size" > /tmp/lines
 now() { tool cut -d' ' -f1 /proc/uptime; }
 began=$(now)
