@@ -5,7 +5,7 @@ package arm
 func newKvmtool() Arm {
 	return monitorArm{
 		about: about{"kvmtool", VM, "the monitor that the kernel's developers test KVM with",
-			"build it: https://git.kernel.org/pub/scm/linux/kernel/git/will/kvmtool.git; from Debian 13 on: apt-get install kvmtool", outerPasses},
+			"build it: https://git.kernel.org/pub/scm/linux/kernel/git/will/kvmtool.git; it is no package of Debian's", outerPasses},
 		program: "lkvm", version: []string{"version"},
 		prepare: func(path string, g guest, dir string) (Prepared, error) {
 			return plain{files: g.files(), command: func(id string, argv []string, _ Extras) (*Command, error) {
