@@ -72,6 +72,10 @@ func (e Effort) precise(values []float64) bool {
 	return (high-low)/2 <= e.Precision*measure.Median(values)
 }
 
+// leastRounds is how many rounds there are however long they take: from one value, it
+// cannot be seen how much values differ, and two may agree by chance.
+const leastRounds = 3
+
 // rounds does each job in each round, in an order that is random and new, until
 // the medians are known as precisely as wanted. A job of an earlier run is not
 // done again, and one that fails too often in a row is given up.
@@ -79,7 +83,7 @@ func (s *Session) rounds(ctx context.Context, jobs []job) error {
 	failures := make([]int, len(jobs))
 	rounds := s.Effort.workRounds()
 	for round := range rounds {
-		if round > 0 && s.late() {
+		if round >= leastRounds && s.late() {
 			break
 		}
 		random := rand.New(rand.NewPCG(s.Seed, uint64(round)))
