@@ -10,8 +10,8 @@ import (
 // millisecond or two.
 const timeSlice = 8 * time.Millisecond
 
-// A TimeSlice is of a goroutine that has a thread of its own and spends its life in
-// system calls, such as a vCPU's or a queue's. The zero value is ready.
+// A TimeSlice is of a goroutine that spends its life in system calls, such as a
+// vCPU's or a queue's. The zero value is ready.
 //
 // Go's runtime measures how long a goroutine has run from the last call of its
 // scheduler, and a system call is none. After 10 ms it takes the goroutine's right to

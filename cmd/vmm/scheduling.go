@@ -9,7 +9,8 @@ import (
 )
 
 // tuneRuntime keeps Go's runtime out of the way of vCPUs, which spend their lives in
-// one system call, and of others that wait in one. It changes nothing that a user has chosen by GOMAXPROCS.
+// one system call, and of others that wait in one. It changes nothing that a user has
+// chosen by GOMAXPROCS.
 func tuneRuntime(vCPUs int) {
 	// While one of its processors is to spare, the runtime leaves threads in short
 	// system calls alone (runtime/proc.go, retake): one for each vCPU, one for a

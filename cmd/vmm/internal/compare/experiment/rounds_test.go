@@ -101,6 +101,20 @@ func TestRoundsEndWhenPrecise(t *testing.T) {
 	}
 }
 
+// When the time is over there are still rounds enough to see how much values differ.
+func TestRoundsWithoutTime(t *testing.T) {
+	var n notebook
+	effort := brief(10, 1)
+	effort.Time = 1
+	s := n.session(t, effort, armtest.Fake{Named: "a", Script: saying("RESULT speed 1/s 5")})
+	if err := s.rounds(t.Context(), jobsOf(s, speed)); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(n.of("a", "speed")); got != leastRounds {
+		t.Errorf("there are %d rounds, want %d", got, leastRounds)
+	}
+}
+
 // There are half the rounds of starts, but enough to know how sure the median is.
 func TestWorkRounds(t *testing.T) {
 	for rounds, want := range map[int]int{1: 1, 5: 5, 7: 6, 30: 15, 200: 100} {
