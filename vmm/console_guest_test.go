@@ -27,19 +27,29 @@ func (g *guest) withHVC() *guest {
 	return g
 }
 
-// The kernel's messages are shown from the first on, each once, by the serial
-// port and then by hvc0; and hvc0 is the console of the payload.
+// The kernel's messages are shown from the first on, each as often as it is in the
+// kernel's log, by the serial port and then by hvc0; and hvc0 is the console of the
+// payload.
 func TestHVCHandover(t *testing.T) {
-	g := newGuest(t, "cat /proc/consoles; echo message > /dev/kmsg; sleep 1").withHVC()
+	g := newGuest(t, "cat /proc/consoles; echo message > /dev/kmsg; sleep 1; dmesg").withHVC()
 	g.Cmdline = strings.Replace(g.Cmdline, "loglevel=5", "loglevel=8", 1)
 	g.run(t).wants(t, vmm.EndPoweredOff, 0)
 	out := g.console.text()
-	seen := map[string]bool{}
+	shown, logged := map[string]int{}, map[string]int{}
 	for line := range strings.Lines(out) {
-		if stamped.MatchString(line) && seen[line] {
-			t.Errorf("twice: %s", line)
+		if stamped.MatchString(line) {
+			shown[line]++
+		} else if level := loggedLevel.FindString(line); level != "" {
+			logged[line[len(level):]]++
 		}
-		seen[line] = true
+	}
+	if len(logged) < 100 {
+		t.Errorf("%d lines of the kernel's log in\n%s", len(logged), out)
+	}
+	for line, n := range shown {
+		if most := max(logged[line], 1); n > most { // those of the end are not in the log yet
+			t.Errorf("%d times, and %d times in the log: %s", n, most, line)
+		}
 	}
 	for _, want := range []string{"Linux version ", "console [hvc0] enabled", "\nhvc0 ", "] message\n"} {
 		if !strings.Contains(out, want) {
@@ -66,8 +76,12 @@ func TestHVCWithoutDriver(t *testing.T) {
 	}
 }
 
-// stamped are the kernel's messages, with their time.
-var stamped = regexp.MustCompile(`^\[ *\d+\.\d+\] `)
+// stamped are the kernel's messages, with their time; those of its log have a level
+// before that.
+var (
+	stamped     = regexp.MustCompile(`^\[ *\d+\.\d+\] `)
+	loggedLevel = regexp.MustCompile(`^<\d+>`)
+)
 
 // A script is run and not echoed, its end is the shell's, and its status the
 // guest's. Of the kernel's messages only warnings are shown, from the first on.
