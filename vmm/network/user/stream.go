@@ -1,7 +1,6 @@
 package user
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -20,13 +19,13 @@ import (
 
 const (
 	// streamLimit bounds the TCP connections. Each takes a descriptor of the
-	// host, two goroutines, and in each direction a buffer of the stack's and
-	// while it moves data a chunk. Over the limit a guest's attempt is not
+	// host, two goroutines, in each direction a buffer of the stack's, and while
+	// it moves data to the host a chunk. Over the limit a guest's attempt is not
 	// answered, so that it tries again.
 	streamLimit = 1024
 
 	// fewStreams is how many of them may have buffers of bufferMax, and the
-	// others of bufferMany: 752 MiB for all, and 512 MiB of chunks, if neither
+	// others of bufferMany: 752 MiB for all, and 256 MiB of chunks, if neither
 	// the guest nor a program on the host reads anything.
 	fewStreams = 64
 
@@ -177,7 +176,7 @@ type stream struct {
 // ended are the events after which nothing more happens on a stream.
 const ended = waiter.EventHUp | waiter.EventErr
 
-// chunks holds memory for what is on its way. A connection takes some only while
+// chunks holds memory for what is on its way to the host. A connection takes some only while
 // it moves data, so that idle ones are cheap.
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
@@ -260,54 +259,90 @@ func (s stream) copyFrom(host *net.TCPConn) error {
 	if err != nil {
 		return err
 	}
-	var n int
 	var moved error
 	move := func(fd uintptr) bool {
-		n, moved = s.moveFrom(int(fd), writable)
+		moved = s.moveFrom(received{int(fd)}, writable)
 		return moved != unix.EAGAIN
 	}
-	for {
+	for moved == nil {
 		if err := raw.Read(move); err != nil {
 			return err
 		}
-		if moved != nil {
-			return moved
-		}
-		if n == 0 {
-			if terr := s.Shutdown(tcpip.ShutdownWrite); terr != nil {
-				return errors.New(terr.String())
-			}
-			return nil
-		}
+	}
+	if moved != io.EOF {
+		return moved
+	}
+	if terr := s.Shutdown(tcpip.ShutdownWrite); terr != nil {
+		return errors.New(terr.String())
+	}
+	return nil
+}
+
+// moveFrom moves what the host's socket has now, straight into the stack's memory,
+// when the guest has room for some of it. io.EOF is the host's end.
+func (s stream) moveFrom(host received, writable <-chan struct{}) error {
+	if err := host.await(); err != nil {
+		return err
+	}
+	_, terr := s.Write(host, tcpip.WriteOptions{})
+	switch terr.(type) {
+	case nil:
+		return nil
+	case *tcpip.ErrWouldBlock:
+		<-writable
+		return nil
+	default:
+		return errors.New(terr.String())
 	}
 }
 
-// moveFrom moves what the host's socket has now, and waits for the guest to have
-// room for it.
-func (s stream) moveFrom(fd int, writable <-chan struct{}) (int, error) {
-	chunk := chunks.Get().(*[chunkSize]byte)
-	defer chunks.Put(chunk)
-	n, err := unix.Read(fd, chunk[:])
-	for err == unix.EINTR {
-		n, err = unix.Read(fd, chunk[:])
-	}
-	if err != nil {
-		return 0, err
-	}
-	var data bytes.Reader
-	for rest := chunk[:n]; len(rest) > 0; {
-		data.Reset(rest)
-		written, terr := s.Write(&data, tcpip.WriteOptions{})
-		rest = rest[written:]
-		switch terr.(type) {
-		case nil:
-		case *tcpip.ErrWouldBlock:
-			<-writable
-		default:
-			return 0, errors.New(terr.String())
+// received is what a TCP socket of the host's has received, a tcpip.Payloader. It is
+// read by one goroutine.
+type received struct{ fd int }
+
+// await reports whether there is something: nil, unix.EAGAIN, or io.EOF at the end.
+func (r received) await() error {
+	var b [1]byte
+	for {
+		n, _, err := unix.Recvfrom(r.fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == nil && n == 0:
+			return io.EOF
 		}
+		return err
 	}
-	return n, nil
+}
+
+// Len is how many bytes are read at once: those that are there, of which await has
+// seen one at least. (Those behind an urgent one are not counted, tcp(7) SIOCINQ.)
+func (r received) Len() int {
+	n, err := unix.IoctlGetInt(r.fd, unix.SIOCINQ)
+	if err != nil {
+		return 1
+	}
+	return min(max(n, 1), chunkSize)
+}
+
+// Read reads what there is. The stack asks for Len bytes in all, and takes what comes
+// before an error for lost.
+func (r received) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil // it only asks whether this is the end
+	}
+	for {
+		n, err := unix.Read(r.fd, p)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.ErrUnexpectedEOF // io.EOF would have the stack ask for ever
+		}
+		return n, nil
+	}
 }
 
 // finish waits for the guest to acknowledge the end.
