@@ -14,9 +14,9 @@ import (
 // has put there was copied and checked. The others alias guest memory, which the
 // guest goes on writing.
 //
-// For each pair of queues one goroutine calls Send and another Receive and
-// Wait; nothing else is called meanwhile but SetPairs, SetOffloads and Close, and
-// Close only when neither runs.
+// For each pair of queues one goroutine calls Send, another Wait, and Receive either
+// of them, one at a time; nothing else is called meanwhile but SetPairs, SetOffloads
+// and Close, and Close only when neither runs.
 type Backend interface {
 	// Pairs is how many pairs of queues it can serve, at least one.
 	Pairs() int
@@ -33,6 +33,12 @@ type Backend interface {
 	// frame that cannot be had is lost, as on any cable; an error ends the
 	// machine.
 	Send(pair int, frame [][]byte) error
+	// Answers reports whether there are frames for the guest that have come
+	// about inside Send. They need not end Wait: who has called Send receives
+	// them, for which no other thread is woken, or calls Wake.
+	Answers(pair int) bool
+	// Wake ends Wait, or the next one.
+	Wake(pair int)
 	// Receive puts the next frame for the guest into the pieces of into, which
 	// have room for any, and returns its length with the header: 0 if there
 	// is none now. It need not fill num_buffers.

@@ -184,7 +184,7 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 	} else {
 		for pair := range pairs {
 			r := newReceiver(d, s, pair, terms)
-			t := &transmitter{device: d, queue: s.Queues[2*pair+1], pair: pair, offloads: host}
+			t := &transmitter{device: d, queue: s.Queues[2*pair+1], pair: pair, offloads: host, receiver: r}
 			tasks = append(tasks, r.run, t.run)
 		}
 	}

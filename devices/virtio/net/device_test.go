@@ -21,6 +21,7 @@ var mac = stdnet.HardwareAddr{2, 0, 0, 1, 2, 3}
 type fake struct {
 	pairs    int
 	offloads net.Offloads
+	answers  bool // each frame from the guest by itself
 
 	mu       sync.Mutex
 	accepted net.Offloads
@@ -28,6 +29,8 @@ type fake struct {
 	sent     [][]byte   // frames from the guest, with their headers
 	waiting  [][][]byte // frames for the guest, a list for each pair
 	arrived  []chan struct{}
+	waits    int // goroutines in Wait
+	wakes    int // calls of Wake
 }
 
 var all = net.Offloads{Checksum: true, TSO4: true, TSO6: true, ECN: true}
@@ -62,7 +65,30 @@ func (f *fake) Send(pair int, frame [][]byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sent = append(f.sent, slices.Concat(frame...))
+	if f.answers {
+		f.waiting[pair] = append(f.waiting[pair], slices.Concat(frame...)) // and Wait does not end
+	}
 	return nil
+}
+
+func (f *fake) Answers(pair int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answers && len(f.waiting[pair]) > 0
+}
+
+func (f *fake) Wake(pair int) {
+	f.mu.Lock()
+	f.wakes++
+	f.mu.Unlock()
+	f.endWait(pair)
+}
+
+func (f *fake) endWait(pair int) {
+	select {
+	case f.arrived[pair] <- struct{}{}:
+	default:
+	}
 }
 
 func (f *fake) Receive(pair int, into [][]byte) (n int, err error) {
@@ -80,6 +106,8 @@ func (f *fake) Receive(pair int, into [][]byte) (n int, err error) {
 }
 
 func (f *fake) Wait(ctx context.Context, pair int) error {
+	f.enterWait(1)
+	defer f.enterWait(-1)
 	select {
 	case <-f.arrived[pair]:
 		return nil
@@ -88,15 +116,31 @@ func (f *fake) Wait(ctx context.Context, pair int) error {
 	}
 }
 
+func (f *fake) enterWait(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waits += n
+}
+
+// awaitWait returns when the receiver waits for frames, and how often it was woken.
+func (f *fake) awaitWait() (wakes int) {
+	for {
+		f.mu.Lock()
+		waits, wakes := f.waits, f.wakes
+		f.mu.Unlock()
+		if waits > 0 {
+			return wakes
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // arrive makes frames wait for the guest.
 func (f *fake) arrive(pair int, frames ...[]byte) {
 	f.mu.Lock()
 	f.waiting[pair] = append(f.waiting[pair], frames...)
 	f.mu.Unlock()
-	select {
-	case f.arrived[pair] <- struct{}{}:
-	default:
-	}
+	f.endWait(pair)
 }
 
 // took is what the guest has sent so far.

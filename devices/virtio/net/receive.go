@@ -2,6 +2,7 @@ package net
 
 import (
 	"context"
+	"sync"
 
 	"microvm/devices"
 	"microvm/devices/virtio"
@@ -12,6 +13,9 @@ import (
 // into the driver's buffers: into as many as there are at the time, up to the
 // largest frame, and what does not fit into a spill of the monitor's, to be
 // copied when the driver has given more.
+//
+// It has a goroutine, run; frames that answer the guest's own the transmitter
+// carries itself, by answer.
 type receiver struct {
 	device    *Device
 	queue     *virtio.Queue
@@ -19,7 +23,9 @@ type receiver struct {
 	mergeable bool
 	maxPlain  int // length of the largest frame that is no segments
 	terms     *terms
-	slice     devices.TimeSlice
+	slice     devices.TimeSlice // of run
+
+	mu sync.Mutex // held by who carries frames; guards the fields below
 
 	// Chains that wait for frames: a ring of which count from first on are
 	// taken, with room for bytes in all.
@@ -57,11 +63,12 @@ func newReceiver(d *Device, s *virtio.Session, pair int, terms *terms) *receiver
 
 func (r *receiver) run(ctx context.Context) error {
 	for {
-		more, err := r.receiveBatch(ctx)
+		r.mu.Lock()
+		more, err := r.carry(ctx, true)
+		r.mu.Unlock()
 		if err != nil {
 			return err
 		}
-		r.queue.Publish()
 		if more {
 			err = ctx.Err()
 		} else {
@@ -74,33 +81,70 @@ func (r *receiver) run(ctx context.Context) error {
 	}
 }
 
-// receiveBatch carries frames until there is none, and reports whether there may
-// be more.
-func (r *receiver) receiveBatch(ctx context.Context) (more bool, err error) {
+// answer carries what the backend has for the guest since the transmitter gave it
+// frames. What has to wait for the driver is left to run.
+func (r *receiver) answer(ctx context.Context) error {
+	backend := r.device.backend
+	if !backend.Answers(r.pair) {
+		return nil
+	}
+	more := true
+	if r.mu.TryLock() { // else run is at it, or waits for the driver
+		defer r.mu.Unlock()
+		var err error
+		if more, err = r.carry(ctx, false); err != nil {
+			return err
+		}
+	}
+	if more {
+		backend.Wake(r.pair)
+	}
+	return nil
+}
+
+// carry carries frames until there is none, and reports whether there may be more.
+// It waits for the driver to give room if wait is true, else it ends.
+//
+// Preconditions: r.mu is held.
+func (r *receiver) carry(ctx context.Context, wait bool) (more bool, err error) {
 	for range batch {
 		if err := r.gather(); err != nil {
 			return false, err
 		}
-		if r.count == 0 {
+		if r.count == 0 && wait {
 			r.queue.Publish()
 			return true, r.queue.Wait(ctx)
 		}
-		r.aim()
-		n, err := r.device.backend.Receive(r.pair, r.into)
-		if n == 0 || err != nil {
-			return false, err
+		if r.room < HeaderSize+MaxFrame && !wait {
+			break // there may be a frame that has to wait
 		}
-		if ok, err := r.admit(ctx, n); err != nil {
+		if more, err := r.receive(ctx); err != nil {
 			return false, err
-		} else if !ok {
-			r.device.received.dropped.Add(1)
-			continue
-		}
-		if err := r.deliver(n); err != nil {
-			return false, err
+		} else if !more {
+			r.queue.Publish()
+			return false, nil
 		}
 	}
+	r.queue.Publish()
 	return true, nil
+}
+
+// receive carries a frame, and reports whether there was one.
+//
+// Preconditions: there is a chain for it.
+func (r *receiver) receive(ctx context.Context) (bool, error) {
+	r.aim()
+	n, err := r.device.backend.Receive(r.pair, r.into)
+	if n == 0 || err != nil {
+		return false, err
+	}
+	if ok, err := r.admit(ctx, n); err != nil {
+		return false, err
+	} else if !ok {
+		r.device.received.dropped.Add(1)
+		return true, nil
+	}
+	return true, r.deliver(n)
 }
 
 // at is the i-th chain that waits.

@@ -238,6 +238,56 @@ func TestMergeableBuffersTogether(t *testing.T) {
 	}
 }
 
+// A backend that answers while it is sent to is received from at once, and nobody is
+// woken for it.
+func TestAnswers(t *testing.T) {
+	b := newFake(1, all)
+	b.answers = true
+	d, _ := start(t, b, net.Options{}, plain)
+	rx, tx := d.Queues[receiveQueue], d.Queues[transmitQueue]
+	const frames = 5
+	for range frames + 1 { // with room for another frame nothing is left to the receiver
+		rx.Add(d.In(net.HeaderSize + net.MaxFrame))
+	}
+	rx.Notify()
+	b.awaitWait()
+	for i := range frames {
+		sent := frame(byte(i), 80+i)
+		tx.Do(d.Out(append(header{}.bytes(), sent...)))
+		if u := rx.AwaitUsed(); u.Written != net.HeaderSize+len(sent) {
+			t.Errorf("answer %d: %d bytes, not %d", i, u.Written, net.HeaderSize+len(sent))
+		}
+	}
+	if wakes := b.awaitWait(); wakes != 0 {
+		t.Errorf("the receiver was woken %d times", wakes)
+	}
+}
+
+// Answers for which the driver has no room, or perhaps not enough, wait for it.
+func TestAnswersWithoutRoom(t *testing.T) {
+	for _, room := range []int{0, 50, net.HeaderSize + 100} {
+		b := newFake(1, all)
+		b.answers = true
+		d, _ := start(t, b, net.Options{}, plain)
+		rx, tx := d.Queues[receiveQueue], d.Queues[transmitQueue]
+		if room > 0 {
+			rx.Add(d.In(room))
+			rx.Notify()
+			b.awaitWait()
+		}
+		tx.Do(d.Out(append(header{}.bytes(), frame(1, 100)...)))
+		rx.Add(d.In(net.HeaderSize + 100))
+		rx.Notify()
+		got := 0
+		for got < net.HeaderSize+100 {
+			got += rx.AwaitUsed().Written
+		}
+		if got != net.HeaderSize+100 {
+			t.Errorf("with room for %d bytes: %d bytes of the answer", room, got)
+		}
+	}
+}
+
 // Many frames at once cost a few interrupts.
 func TestBatches(t *testing.T) {
 	b := newFake(1, all)

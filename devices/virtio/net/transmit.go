@@ -16,7 +16,8 @@ type transmitter struct {
 	device   *Device
 	queue    *virtio.Queue
 	pair     int
-	offloads Offloads // that the driver may ask for
+	offloads Offloads  // that the driver may ask for
+	receiver *receiver // of the same pair
 
 	chain  virtq.Chain
 	header header
@@ -38,6 +39,9 @@ func (t *transmitter) run(ctx context.Context) error {
 			t.queue.Push(&t.chain, 0)
 		}
 		t.queue.Publish()
+		if err := t.receiver.answer(ctx); err != nil {
+			return err
+		}
 		if n == batch {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -27,6 +27,8 @@ func (*echo) Pairs() int                      { return 1 }
 func (*echo) Offloads() net.Offloads          { return net.Offloads{} }
 func (*echo) SetOffloads(net.Offloads) error  { return nil }
 func (*echo) SetPairs(int) error              { return nil }
+func (e *echo) Answers(int) bool              { return len(e.frames) > 0 }
+func (*echo) Wake(int)                        {}
 func (*echo) Wait(context.Context, int) error { return nil }
 func (e *echo) Close() error                  { e.closed = true; return nil }
 

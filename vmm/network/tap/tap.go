@@ -140,6 +140,12 @@ func (t *Tap) Send(pair int, frame [][]byte) error {
 	}
 }
 
+// Answers implements net.Backend: it is the kernel that answers, at another time.
+func (t *Tap) Answers(int) bool { return false }
+
+// Wake implements net.Backend. Nothing calls it.
+func (t *Tap) Wake(int) {}
+
 // Receive implements net.Backend.
 func (t *Tap) Receive(pair int, into [][]byte) (n int, err error) {
 	q := t.queues[pair]

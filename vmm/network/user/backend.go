@@ -32,6 +32,12 @@ func (n *Network) Send(pair int, frame [][]byte) error {
 	return nil
 }
 
+// Answers reports whether Receive has a frame that Send may have brought about.
+func (n *Network) Answers(pair int) bool { return n.link.waiting() }
+
+// Wake ends Wait.
+func (n *Network) Wake(pair int) { n.link.notify() }
+
 // Receive fills into with the next frame for the guest and returns its size with
 // the header, 0 if there is none.
 func (n *Network) Receive(pair int, into [][]byte) (int, error) {

@@ -92,8 +92,11 @@ func connectGuest(t testing.TB, n virtionet.Backend, mtu int, offloads virtionet
 func (g *fakeGuest) toNetwork(ctx context.Context, n virtionet.Backend) {
 	memory := make([]byte, headerLen+maxFrame)
 	for g.link.wait(ctx) == nil {
-		if size := g.link.receive([][]byte{memory}); size > 0 {
+		for size := g.link.receive([][]byte{memory}); size > 0; size = g.link.receive([][]byte{memory}) {
 			n.Send(0, [][]byte{memory[:headerLen], memory[headerLen:min(64, size)], memory[min(64, size):size]})
+			if n.Answers(0) {
+				n.Wake(0)
+			}
 		}
 	}
 }
@@ -107,6 +110,9 @@ func (g *fakeGuest) fromNetwork(ctx context.Context, n virtionet.Backend) {
 				break
 			}
 			g.link.send([][]byte{memory[:size]})
+			if g.link.waiting() {
+				g.link.notify()
+			}
 		}
 	}
 }

@@ -38,14 +38,15 @@ type link struct {
 	*channel.Endpoint // for what all cards have; its queue is not used
 
 	frames   chan *stack.PacketBuffer           // to the guest
+	arrived  chan struct{}                      // has an element if wait is to look at frames again
+	sending  atomic.Bool                        // send runs: it sees to the frames that are added meanwhile
 	accepted atomic.Pointer[virtionet.Offloads] // what the guest accepts in them
 	closed   chan struct{}
 	ignore   func(frame []byte) bool // frames that the stack does not see; may be nil
 
-	// Of the goroutine that receives:
-	next  *stack.PacketBuffer // taken from frames by wait, or nil
-	cut   *segments           // what remains of a packet that the guest takes in pieces, or nil
-	parts [][]byte            // of the frame at hand; kept to be used again
+	// Of who receives:
+	cut   *segments // what remains of a packet that the guest takes in pieces, or nil
+	parts [][]byte  // of the frame at hand; kept to be used again
 
 	toGuest, fromGuest frameCounters
 }
@@ -56,6 +57,7 @@ func newLink(mtu int, mac tcpip.LinkAddress) *link {
 	l := &link{
 		Endpoint: channel.New(0, uint32(mtu+header.EthernetMinimumSize), mac),
 		frames:   make(chan *stack.PacketBuffer, frameLimit),
+		arrived:  make(chan struct{}, 1),
 		closed:   make(chan struct{}),
 	}
 	// What comes from the guest has crossed no wire.
@@ -71,6 +73,14 @@ func (l *link) GSOMaxSize() uint32 { return gsoMaxSize }
 // WritePackets implements stack.LinkWriter. It is called with locks of the stack
 // held, so a full queue loses packets and does not wait.
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
+	written, err := l.queue(pkts)
+	if !l.sending.Load() { // pairs with send's store of false, after which waiting sees these frames
+		l.notify()
+	}
+	return written, err
+}
+
+func (l *link) queue(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	for i, pkt := range pkts.AsSlice() {
 		select {
 		case l.frames <- pkt.IncRef():
@@ -98,7 +108,8 @@ func (l *link) shut() {
 
 // send passes a frame of the guest to the stack, on the caller's goroutine. What
 // the guest leaves to us is in the frame's header, which is not looked at: the
-// stack takes segments of any size, and does not check their checksums.
+// stack takes segments of any size, and does not check their checksums. Frames that
+// the stack writes meanwhile do not end wait: the caller looks for them (waiting).
 func (l *link) send(frame [][]byte) {
 	size := 0
 	for _, part := range frame {
@@ -117,7 +128,20 @@ func (l *link) send(frame [][]byte) {
 	l.fromGuest.frames.Add(1)
 	l.fromGuest.bytes.Add(uint64(size))
 	if l.ignore == nil || !l.ignore(copied) {
+		l.sending.Store(true)
 		l.InjectInbound(0, pkt) // the protocol is in the Ethernet header
+		l.sending.Store(false)
+	}
+}
+
+// waiting reports whether frames wait for the guest.
+func (l *link) waiting() bool { return len(l.frames) > 0 }
+
+// notify ends wait.
+func (l *link) notify() {
+	select {
+	case l.arrived <- struct{}{}:
+	default: // it is about to end
 	}
 }
 
@@ -164,10 +188,6 @@ func (l *link) deliver(into [][]byte) (n int, ok bool) {
 
 // take returns the next packet for the guest, or nil if there is none.
 func (l *link) take() *stack.PacketBuffer {
-	if pkt := l.next; pkt != nil {
-		l.next = nil
-		return pkt
-	}
 	select {
 	case pkt := <-l.frames:
 		return pkt
@@ -176,13 +196,13 @@ func (l *link) take() *stack.PacketBuffer {
 	}
 }
 
-// wait returns when receive has a frame, ctx is done, or the link is shut.
+// wait returns when receive may have a frame, ctx is done, or the link is shut.
 func (l *link) wait(ctx context.Context) error {
-	if l.next != nil || l.cut != nil {
+	if l.waiting() {
 		return nil
 	}
 	select {
-	case l.next = <-l.frames:
+	case <-l.arrived:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
