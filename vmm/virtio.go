@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"microvm/boot/acpi"
 	"microvm/devices/eventfd"
@@ -21,7 +22,9 @@ type virtioSlot struct {
 	device virtio.Device // behind MMIO
 	base   guestmem.Addr
 	gsi    uint32
-	irq    eventfd.FD // a write to it is an edge on gsi
+	irq    eventfd.FD // a write to it, by the kernel, is an edge on gsi
+
+	pulse sync.Mutex // held while gsi is high, or the edges of two queues would be one
 }
 
 // addVirtioDevices puts the devices that the configuration asks for on the board,
@@ -82,15 +85,20 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 	return m.board.mmio.Add(s.MMIO, uint64(s.base), virtio.Size)
 }
 
-// interrupter returns the function by which a device in s interrupts the guest.
+// interrupter returns the function by which a device in s interrupts the guest: an
+// edge on its line. It is made by system calls, and not by irq, whose edge KVM leaves
+// to a worker thread of the host's kernel where it goes to a pin of the I/O APIC
+// (linux virt/kvm/eventfd.c, irqfd_wakeup): two switches between threads that a
+// guest waits for.
 func (m *Machine) interrupter(s *virtioSlot) func() error {
-	hook := m.config.Trace
-	if hook == nil || hook.Interrupt == nil {
-		return s.irq.Signal
-	}
+	pin := m.line(s.gsi)
 	return func() error {
-		hook.Interrupt(s.gsi, true)
-		return s.irq.Signal()
+		s.pulse.Lock()
+		defer s.pulse.Unlock()
+		if err := pin.Set(true); err != nil {
+			return err
+		}
+		return pin.Set(false)
 	}
 }
 
@@ -141,9 +149,10 @@ func (c *vcpu) deliverCoalesced() {
 	}
 }
 
-// connectInterrupts makes KVM interrupt the guest when the devices ask for it.
-// The lines are edge-triggered: InterruptStatus keeps the reasons, and a
-// driver that reads it after the edge sees all that came before.
+// connectInterrupts makes KVM interrupt the guest when a carrier in the host's kernel
+// asks for it, in a device's place. The lines are edge-triggered: InterruptStatus
+// keeps the reasons, and a driver that reads it after the edge sees all that came
+// before.
 func (m *Machine) connectInterrupts() error {
 	for _, s := range m.board.virtio {
 		if err := m.vm.IRQFD(s.gsi, s.irq.Int()); err != nil {

@@ -86,7 +86,7 @@ var liked = []vmm.Need{
 	{Cap: kvm.CapTSCDeadlineTimer, Why: "a timer that the guest need not calibrate"},
 	{Cap: kvm.CapAdjustClock, Why: "a clock that the guest need not calibrate"},
 	{Cap: kvm.CapGetTSCKHz, Why: "telling the guest its clock's frequency"},
-	{Cap: kvm.CapIRQFD, Why: "interrupts without a system call of the monitor"},
+	{Cap: kvm.CapIRQFD, Why: "interrupts of what the host's kernel carries, such as vhost-net"},
 	{Cap: kvm.CapIOEventFD, Why: "notifications without an exit to the monitor"},
 	{Cap: kvm.CapSignalMSI, Why: "message-signalled interrupts"},
 	{Cap: kvm.CapReadOnlyMem, Why: "read-only guest memory"},

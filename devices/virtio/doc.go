@@ -10,7 +10,7 @@
 //	          │                                          │      Queue.Wait, Pop
 //	QueueNotify ── ioeventfd, in the kernel ─────────────┼──>   Reader, Writer
 //	          │                                          │      Push, Publish
-//	interrupt <── irqfd, in the kernel ──────────────────┼───   Interrupt
+//	interrupt <── an edge on the device's line ──────────┼───   Interrupt
 //	InterruptACK ── in a ring until the next exit        │
 //	          │ status 0: reset ── cancels ctx, waits ───┼──> Run returns
 //
