@@ -110,14 +110,23 @@ func (q *Queue) Push(c *virtq.Chain, written int) {
 
 // Publish lets the driver see what was pushed, and interrupts it if it wants
 // that.
-func (q *Queue) Publish() {
-	if q.vq == nil {
-		return
+func (q *Queue) Publish() { Publish(q) }
+
+// Publish publishes several queues of a session, with at most one interrupt, which is
+// of the first queue for which the driver wants it.
+func Publish(queues ...*Queue) {
+	interrupted := false
+	for _, q := range queues {
+		switch {
+		case q.vq == nil:
+		case !q.vq.Publish():
+			q.counts.suppressed.Add(1)
+		case !interrupted:
+			interrupted = true
+			q.counts.interrupts.Add(1)
+		}
 	}
-	if q.vq.Publish() {
-		q.counts.interrupts.Add(1)
-		q.interrupt()
-	} else {
-		q.counts.suppressed.Add(1)
+	if interrupted {
+		queues[0].interrupt() // which is that of all
 	}
 }

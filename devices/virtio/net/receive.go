@@ -65,6 +65,9 @@ func (r *receiver) run(ctx context.Context) error {
 	for {
 		r.mu.Lock()
 		more, err := r.carry(ctx, true)
+		if err == nil {
+			r.queue.Publish()
+		}
 		r.mu.Unlock()
 		if err != nil {
 			return err
@@ -82,20 +85,25 @@ func (r *receiver) run(ctx context.Context) error {
 }
 
 // answer carries what the backend has for the guest since the transmitter gave it
-// frames. What has to wait for the driver is left to run.
-func (r *receiver) answer(ctx context.Context) error {
+// frames, and publishes it together with sent, the transmitter's queue. What has to
+// wait for the driver is left to run.
+func (r *receiver) answer(ctx context.Context, sent *virtio.Queue) error {
 	backend := r.device.backend
 	if !backend.Answers(r.pair) {
+		sent.Publish()
 		return nil
 	}
-	more := true
-	if r.mu.TryLock() { // else run is at it, or waits for the driver
-		defer r.mu.Unlock()
-		var err error
-		if more, err = r.carry(ctx, false); err != nil {
-			return err
-		}
+	if !r.mu.TryLock() { // run is at it, or waits for the driver
+		sent.Publish()
+		backend.Wake(r.pair)
+		return nil
 	}
+	defer r.mu.Unlock()
+	more, err := r.carry(ctx, false)
+	if err != nil {
+		return err
+	}
+	virtio.Publish(sent, r.queue)
 	if more {
 		backend.Wake(r.pair)
 	}
@@ -105,28 +113,23 @@ func (r *receiver) answer(ctx context.Context) error {
 // carry carries frames until there is none, and reports whether there may be more.
 // It waits for the driver to give room if wait is true, else it ends.
 //
-// Preconditions: r.mu is held.
+// Preconditions: r.mu is held, and the caller publishes the queue.
 func (r *receiver) carry(ctx context.Context, wait bool) (more bool, err error) {
-	for range batch {
+	more = true
+	for n := 0; n < batch && more && err == nil; n++ {
 		if err := r.gather(); err != nil {
 			return false, err
 		}
-		if r.count == 0 && wait {
+		switch {
+		case r.count == 0 && wait:
 			r.queue.Publish()
 			return true, r.queue.Wait(ctx)
+		case r.room < HeaderSize+MaxFrame && !wait:
+			return true, nil // there may be a frame that has to wait
 		}
-		if r.room < HeaderSize+MaxFrame && !wait {
-			break // there may be a frame that has to wait
-		}
-		if more, err := r.receive(ctx); err != nil {
-			return false, err
-		} else if !more {
-			r.queue.Publish()
-			return false, nil
-		}
+		more, err = r.receive(ctx)
 	}
-	r.queue.Publish()
-	return true, nil
+	return more, err
 }
 
 // receive carries a frame, and reports whether there was one.

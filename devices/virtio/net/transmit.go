@@ -38,8 +38,7 @@ func (t *transmitter) run(ctx context.Context) error {
 			}
 			t.queue.Push(&t.chain, 0)
 		}
-		t.queue.Publish()
-		if err := t.receiver.answer(ctx); err != nil {
+		if err := t.receiver.answer(ctx, t.queue); err != nil {
 			return err
 		}
 		if n == batch {
