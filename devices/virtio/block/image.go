@@ -12,7 +12,7 @@ type Image interface {
 	Info() Info
 	// NewEngine starts an engine for a queue, of which at most depth
 	// operations, and at least one, are under way at once. When an operation
-	// is done later than Start, the engine adds to the eventfd doorbell.
+	// is done later than Submit, the engine adds to the eventfd doorbell.
 	NewEngine(depth, doorbell int) (Engine, error)
 	// Describe says of what kind the image and its engines are.
 	Describe() []virtio.Property
@@ -44,10 +44,10 @@ type Engine interface {
 	// Start begins op, and reports whether it is done already. Until it is,
 	// op belongs to the engine.
 	Start(op *Op) (done bool)
-	// Submit sees to it that all that was begun is under way.
+	// Submit sees to it that all that was begun is under way, or done already.
 	Submit()
 	// Done returns an operation that has been done since Start, nil if
-	// there is none now.
+	// there is none now. It is asked until then after each Submit.
 	Done() *Op
 	// Close waits until nothing is under way and ends the engine. Done has
 	// nothing to say then.

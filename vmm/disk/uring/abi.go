@@ -20,6 +20,8 @@ const (
 	offEntries = 0x10000000 // IORING_OFF_SQES
 
 	registerEventfdOp = 4 // IORING_REGISTER_EVENTFD
+
+	cqEventfdDisabled = 1 << 0 // IORING_CQ_EVENTFD_DISABLED
 )
 
 // A params is struct io_uring_params.

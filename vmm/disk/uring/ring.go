@@ -28,6 +28,7 @@ type Ring struct {
 
 	sqHead, sqTail *atomic.Uint32 // the kernel's and ours
 	cqHead, cqTail *atomic.Uint32 // ours and the kernel's
+	cqFlags        *atomic.Uint32 // ours
 
 	tail     uint32 // of the submission queue, with what is not submitted yet
 	underWay int    // operations submitted and not yet returned by Next
@@ -47,7 +48,7 @@ type Result struct {
 const needed = featSingleMmap | featNoDrop | featSubmitStable | featNativeWorkers
 
 // New returns a ring for up to depth operations at a time. The kernel adds to
-// the eventfd whenever one is done.
+// the eventfd whenever one is done, but for what Submit finds done.
 func New(depth, eventfd int) (_ *Ring, err error) {
 	var p params
 	r := &Ring{fd: -1}
@@ -100,7 +101,14 @@ func (r *Ring) push(e sqe) {
 // Submit hands to the kernel what was begun since the last call. If it takes
 // only some of it, the rest is forgotten: the result is how many of the
 // operations, in their order, are under way, and why not all.
+//
+// What is done when it returns, often all, is not told by the eventfd: Next has it,
+// until it has no more.
 func (r *Ring) Submit() (n int, err error) {
+	// Pairs with the kernel's look at the flags when it has added a result: either
+	// it sees 0 and signals, or Next, which comes after the 0, sees the result.
+	r.cqFlags.Store(cqEventfdDisabled)
+	defer r.cqFlags.Store(0)
 	begun := r.sqTail.Load()
 	r.sqTail.Store(r.tail) // release, for the kernel's acquire
 	for err == nil && r.sqHead.Load() != r.tail {

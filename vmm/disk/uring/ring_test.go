@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,6 +82,49 @@ func TestReadWriteSync(t *testing.T) {
 	r.Readv(7, -1, vector(make([]byte, 1)), 0)
 	if res := do(); res.Err != unix.EBADF || res.Tag != 7 {
 		t.Errorf("no file: %+v", res)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The eventfd tells what is done after Submit, and only that.
+func TestEventfd(t *testing.T) {
+	r, eventfd := newRing(t, 2)
+	if err := unix.SetNonblock(eventfd, true); err != nil {
+		t.Fatal(err)
+	}
+	told := func() bool {
+		_, err := unix.Read(eventfd, make([]byte, 8))
+		return err == nil
+	}
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Write(p[1], []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for tag := range uint64(2) { // of the first there is something to read, of the second not yet
+		r.Readv(tag, p[0], vector(make([]byte, 1)), -1)
+	}
+	if n, err := r.Submit(); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	if res, ok := r.Next(); !ok || res.Tag != 0 || told() {
+		t.Errorf("a read that is done by Submit: %+v, %t", res, ok)
+	}
+	if res, ok := r.Next(); ok {
+		t.Errorf("a read of an empty pipe: %+v", res)
+	}
+	if _, err := unix.Write(p[1], []byte("y")); err != nil {
+		t.Fatal(err)
+	}
+	for !told() {
+		time.Sleep(time.Millisecond)
+	}
+	if res, ok := r.Next(); !ok || res.Tag != 1 {
+		t.Errorf("a read that is done later: %+v, %t", res, ok)
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)

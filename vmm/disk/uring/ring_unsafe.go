@@ -53,7 +53,7 @@ func (r *Ring) mmap(p *params) error {
 
 	at := func(off uint32) *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&rings[off])) }
 	r.sqHead, r.sqTail = at(p.sqOff.head), at(p.sqOff.tail)
-	r.cqHead, r.cqTail = at(p.cqOff.head), at(p.cqOff.tail)
+	r.cqHead, r.cqTail, r.cqFlags = at(p.cqOff.head), at(p.cqOff.tail), at(p.cqOff.flags)
 	r.entries = unsafe.Slice((*sqe)(unsafe.Pointer(&entries[0])), p.sqEntries)
 	r.results = unsafe.Slice((*cqe)(unsafe.Pointer(&rings[p.cqOff.cqes])), p.cqEntries)
 	// The kernel takes entries by way of an array of their numbers, which
