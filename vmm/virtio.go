@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"microvm/boot/acpi"
 	"microvm/devices/eventfd"
@@ -22,9 +23,10 @@ type virtioSlot struct {
 	device virtio.Device // behind MMIO
 	base   guestmem.Addr
 	gsi    uint32
-	irq    eventfd.FD // a write to it, by the kernel, is an edge on gsi
+	irq    eventfd.FD // a write to it is an edge on gsi
 
-	pulse sync.Mutex // held while gsi is high, or the edges of two queues would be one
+	kernel atomic.Bool // the host's kernel may write to irq
+	pulse  sync.Mutex  // held while gsi is high: another edge would be lost meanwhile
 }
 
 // addVirtioDevices puts the devices that the configuration asks for on the board,
@@ -73,7 +75,7 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 	s := &virtioSlot{device: dev, base: virtioBase + guestmem.Addr(n)*virtioStride, gsi: virtioGSIs[n], irq: irq}
 	o := virtio.Options{
 		Name: name, Memory: m.mem, Packed: m.config.PackedRings,
-		Interrupt: m.interrupter(s), InterruptFD: irq.Int(), Fail: m.fail,
+		Interrupt: m.interrupter(s), KernelInterrupts: s.kernelInterrupts, Fail: m.fail,
 	}
 	if hook := m.config.Trace; hook != nil && hook.Virtio != nil {
 		o.Trace = hook.Virtio(name)
@@ -93,6 +95,9 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 func (m *Machine) interrupter(s *virtioSlot) func() error {
 	pin := m.line(s.gsi)
 	return func() error {
+		if s.kernel.Load() {
+			return s.irq.Signal() // the kernel's edges do not take pulse
+		}
 		s.pulse.Lock()
 		defer s.pulse.Unlock()
 		if err := pin.Set(true); err != nil {
@@ -100,6 +105,13 @@ func (m *Machine) interrupter(s *virtioSlot) func() error {
 		}
 		return pin.Set(false)
 	}
+}
+
+// kernelInterrupts is the eventfd by which the host's kernel interrupts the guest in
+// the place of the device in s.
+func (s *virtioSlot) kernelInterrupts() int {
+	s.kernel.Store(true)
+	return s.irq.Int()
 }
 
 // connectDoorbells makes KVM wake the devices when the guest notifies them,

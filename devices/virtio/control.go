@@ -20,11 +20,11 @@ type Options struct {
 	Memory    *guestmem.Memory
 	Packed    bool         // offer packed virtqueues as well as split ones
 	Interrupt func() error // an edge on the device's interrupt line
-	// InterruptFD is an eventfd that does the same, for a kernel interface
-	// that interrupts the driver itself.
-	InterruptFD int
-	Fail        func(error) // ends the machine: the host has failed
-	Trace       *Trace      // hooks, nil for none
+	// KernelInterrupts returns an eventfd that does the same, and from now on
+	// may, for a kernel interface that interrupts the driver itself.
+	KernelInterrupts func() int
+	Fail             func(error) // ends the machine: the host has failed
+	Trace            *Trace      // hooks, nil for none
 }
 
 // A control is a device as the driver configures it, whatever the transport.
@@ -189,7 +189,7 @@ func (c *control) start() {
 		Queues: make([]*Queue, len(c.queues)),
 		kernelInterrupts: func() int {
 			c.lasting.Store(interruptUsedBuffer)
-			return c.InterruptFD
+			return c.KernelInterrupts()
 		},
 	}
 	for i := range c.queues {

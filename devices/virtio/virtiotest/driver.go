@@ -76,7 +76,7 @@ func newDriver(t testing.TB, dev virtio.Device, mem *guestmem.Memory) *Driver {
 	}
 	var err error
 	d.Device, err = virtio.NewMMIO(dev, virtio.Options{
-		Name: "test", Memory: d.Memory, Interrupt: d.interrupt,
+		Name: "test", Memory: d.Memory, Interrupt: d.interrupt, KernelInterrupts: func() int { return -1 },
 		Fail: func(err error) {
 			select {
 			case d.Failed <- err:
