@@ -169,8 +169,8 @@ func (s *Session) diskOfPrograms(ctx context.Context, a PreparedArm) error {
 // and those that strace sees. Those that the arm starts the payload from are
 // not among them.
 func (s *Session) programsOf(ctx context.Context, a PreparedArm) ([]string, error) {
-	calls, err := s.trace(ctx, a)
-	if err != nil && !errors.Is(err, errElsewhere) {
+	calls, err := s.trace(ctx, a, traceExecs()...)
+	if err != nil {
 		return nil, err
 	}
 	inside, err := readFiles(a.Files()...)

@@ -19,13 +19,17 @@ import (
 	"microvm/guestinit/payload/protocol"
 )
 
-// A callTrace is what strace(1) has seen of an instance: of all processes that its
-// first one and their children have started.
+// A callTrace is what was seen of an instance: of all processes that its first one
+// and their children have started.
 type callTrace struct {
 	payload  callCounts          // of processes that run the payload
 	arm      callCounts          // of all others, until a guest runs
 	guest    callCounts          // of all others from the first KVM_RUN on
-	executed map[string]struct{} // paths given to execve, found or not
+	executed map[string]struct{} // paths given to execve, found or not, if strace(1) has seen it
+}
+
+func newCallTrace() callTrace {
+	return callTrace{make(callCounts), make(callCounts), make(callCounts), make(map[string]struct{})}
 }
 
 // callCounts is how often each system call was made, by name.
@@ -44,9 +48,20 @@ var errNoStrace = errors.New("strace is not installed: apt-get install strace")
 // errElsewhere is why a container's calls cannot be counted.
 var errElsewhere = errors.New("the payload is not started by the arm's own processes, but by a daemon's, which strace does not see")
 
-// trace runs a payload that does nothing in an arm, to its end, under strace. With
-// errElsewhere what it returns is of the arm's own processes.
-func (s *Session) trace(ctx context.Context, a PreparedArm) (callTrace, error) {
+// traceExecs are options by which strace shows only execve. It need not stop a process
+// at other calls then, if it may filter them in the kernel: without privileges the
+// filter would take those of programs that have more.
+func traceExecs() []string {
+	options := []string{"--trace=execve,execveat"}
+	if os.Geteuid() == 0 {
+		options = append(options, "--seccomp-bpf")
+	}
+	return options
+}
+
+// trace runs a payload that does nothing in an arm, to its end, under strace, which
+// shows all system calls if no options say otherwise.
+func (s *Session) trace(ctx context.Context, a PreparedArm, options ...string) (callTrace, error) {
 	path, err := exec.LookPath("strace")
 	if err != nil {
 		return callTrace{}, errNoStrace
@@ -76,16 +91,13 @@ func (s *Session) trace(ctx context.Context, a PreparedArm) (callTrace, error) {
 		_, err := io.Copy(io.Discard, r) // what is left after a failure would hold up strace
 		readErr = errors.Join(readErr, err)
 	})
-	a.Prepared = wrapped{a.Prepared, []string{path, "--follow-forks", "--quiet=all", "--decode-pids=comm",
-		"--string-limit=0", "--signal=none", "--output=" + pipe, "--"}}
+	by := append([]string{path, "--follow-forks", "--quiet=all", "--decode-pids=comm",
+		"--string-limit=0", "--signal=none", "--output=" + pipe}, options...)
+	a.Prepared = wrapped{a.Prepared, append(by, "--")}
 	_, err = s.Complete(ctx, a, []string{program, protocol.ModeStart})
 	err = errors.Join(err, w.Close())
 	reader.Wait()
-	err = errors.Join(err, readErr)
-	if err == nil && a.Kind() != arm.VM && len(t.payload) == 0 {
-		err = errElsewhere
-	}
-	return t, err
+	return t, errors.Join(err, readErr)
 }
 
 // A wrapped arm is one whose commands are run by another command.
@@ -109,10 +121,7 @@ func (w wrapped) Command(id string, argv []string) (*arm.Command, error) {
 //	1235<vmm> ioctl(9, KVM_RUN, 0 <unfinished ...>
 //	1235<vmm> <... ioctl resumed>) = 0
 func readTrace(r io.Reader) (callTrace, error) {
-	t := &traceReader{
-		callTrace: callTrace{make(callCounts), make(callCounts), make(callCounts), make(map[string]struct{})},
-		begun:     make(map[string]string), runs: make(map[string]string),
-	}
+	t := &traceReader{callTrace: newCallTrace(), begun: make(map[string]string), runs: make(map[string]string)}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		pid, line, _ := strings.Cut(lines.Text(), "<")

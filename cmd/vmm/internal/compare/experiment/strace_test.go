@@ -78,10 +78,23 @@ func TestTraceOfDaemon(t *testing.T) {
 	var n notebook
 	s := n.session(t, brief(1, 1), armtest.Fake{Named: "engine", Is: arm.Engine, Script: armtest.Begin + armtest.End})
 	got, err := s.trace(t.Context(), s.Arms[0])
-	if err == nil || !strings.Contains(err.Error(), "daemon") {
-		t.Errorf("a payload that is not seen: %v", err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, ran := got.executed["/bin/sh"]; !ran || got.arm["write"] < 2 {
+	if _, ran := got.executed["/bin/sh"]; !ran || got.arm["write"] < 2 || len(got.payload) != 0 {
 		t.Errorf("the trace has %+v, want a shell that writes marks", got)
+	}
+	execs, err := s.trace(t.Context(), s.Arms[0], traceExecs()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(execs.executed, got.executed) || execs.arm["write"] != 0 {
+		t.Errorf("the trace of execve has %+v", execs)
+	}
+	if err := s.recordCalls(t.Context(), s.Arms[0]); err != nil {
+		t.Fatal(err)
+	}
+	if last := n.samples[len(n.samples)-1]; last.Metric != UsedByArm || !strings.Contains(last.Failed, "daemon") {
+		t.Errorf("of a payload that is not seen, %+v is recorded", last)
 	}
 }
