@@ -80,8 +80,8 @@ func disk(ctx context.Context, s *Session) error {
 
 // diskOf measures an arm.
 func (s *Session) diskOf(ctx context.Context, a PreparedArm) error {
-	// Instances come first: what the first of them leaves for all others, such as a
-	// cache, is of the files, too.
+	// Its first instance, when the arm was prepared, has left what it leaves for all
+	// others, such as a cache: that is of the files, too.
 	if err := s.diskOfInstance(ctx, a); err != nil {
 		return err
 	}
@@ -126,12 +126,8 @@ func (s *Session) sharedFiles(a PreparedArm, files fileSet) fileSet {
 // diskOfInstance measures what a running instance adds.
 func (s *Session) diskOfInstance(ctx context.Context, a PreparedArm) error {
 	h := &herd{Session: s, arm: a}
-	var before, during fileSet
-	_, err := h.add(ctx)
-	err = errors.Join(err, h.dismiss(ctx))
-	if err == nil {
-		before, err = readFiles(a.Files()...)
-	}
+	var during fileSet
+	before, err := readFiles(a.Files()...)
 	if err == nil {
 		_, err = h.add(ctx)
 	}

@@ -1,8 +1,10 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
+	"slices"
 
 	"microvm/cmd/vmm/internal/compare"
 	"microvm/cmd/vmm/internal/measure"
@@ -10,9 +12,9 @@ import (
 
 // Start measures how long a payload takes to start and to end.
 //
-// In each round every arm starts once, and in each sixth once more with a cold page
-// cache, in an order that is random and new, so that what drifts on the host falls on
-// all of them. There are rounds until the interval of each median is as narrow as
+// In each round every arm starts once, and at the end of each sixth once more with a
+// cold page cache, in an order that is random and new, so that what drifts on the host
+// falls on all of them. There are rounds until the interval of each median is as narrow as
 // wanted, or the time is over and there are enough for an interval.
 var Start = &Experiment{
 	Name:  "start",
@@ -33,9 +35,9 @@ const StartTime = "time"
 // it alone.
 const maxFailures = 2
 
-// coldRounds is in how many rounds one has cold starts, which take long and make what
-// comes after them cold. A run that ends when there are enough warm ones for an interval
-// has them once.
+// coldRounds is how many rounds end with cold starts, one of so many. They take long, and
+// what comes after them has to be made warm again. A run that ends when there are enough
+// warm ones for an interval has them once, at its end.
 const coldRounds = 6
 
 // A start is one to be measured.
@@ -60,6 +62,7 @@ func newStarter(s *Session) (*starter, error) {
 	}
 	st.starts = []start{{null, compare.Warm}}
 	for _, a := range s.Arms {
+		st.warm[a.Name()] = true // an arm was tried when it was prepared
 		st.starts = append(st.starts, start{a, compare.Warm})
 		if s.canChill() {
 			st.starts = append(st.starts, start{a, compare.Cold})
@@ -109,19 +112,28 @@ type doneKey struct {
 func (st *starter) of(round int) []start {
 	var all []start
 	for _, next := range st.starts {
-		if next.cache == compare.Warm || round%coldRounds == 0 {
+		if next.cache == compare.Warm || (round+1)%coldRounds == 0 {
 			all = append(all, next)
 		}
 	}
 	return all
 }
 
-// order is that of the starts in a round, the same however often a run goes on.
+// order is that of the starts in a round, the same however often a run goes on: cold
+// ones come last.
 func (st *starter) order(round int) []start {
 	order := st.of(round)
 	random := rand.New(rand.NewPCG(st.Seed, uint64(round)))
 	random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	slices.SortStableFunc(order, func(a, b start) int { return cmp.Compare(coldness(a), coldness(b)) })
 	return order
+}
+
+func coldness(s start) int {
+	if s.cache == compare.Cold {
+		return 1
+	}
+	return 0
 }
 
 // measure makes one start and records it.

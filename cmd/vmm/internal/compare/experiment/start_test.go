@@ -201,7 +201,7 @@ func TestStartPrecise(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := n.samples[len(n.samples)-1].Round
-	if cold := last/coldRounds + 1; measure.Sparse(last+1) || last > 6*coldRounds || s.canChill() && measure.Sparse(cold) {
+	if cold := (last + 1) / coldRounds; measure.Sparse(last+1) || last > 6*coldRounds || s.canChill() && measure.Sparse(cold) {
 		t.Errorf("the last round is %d", last)
 	}
 }
