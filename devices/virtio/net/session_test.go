@@ -238,8 +238,8 @@ func TestMergeableBuffersTogether(t *testing.T) {
 	}
 }
 
-// A backend that answers while it is sent to is received from at once, and nobody is
-// woken for it.
+// A backend that answers while it is sent to is received from at once: nobody is woken
+// for it, and the driver is interrupted once for both queues.
 func TestAnswers(t *testing.T) {
 	b := newFake(1, all)
 	b.answers = true
@@ -260,6 +260,10 @@ func TestAnswers(t *testing.T) {
 	}
 	if wakes := b.awaitWait(); wakes != 0 {
 		t.Errorf("the receiver was woken %d times", wakes)
+	}
+	queues := d.Device.Stats().Queues
+	if n := queues[receiveQueue].Interrupts + queues[transmitQueue].Interrupts; n != frames {
+		t.Errorf("%d interrupts for %d frames and their answers", n, frames)
 	}
 }
 

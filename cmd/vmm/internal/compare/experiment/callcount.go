@@ -12,7 +12,6 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
-	"github.com/u-root/u-root/pkg/strace"
 	"golang.org/x/sys/unix"
 )
 
@@ -167,10 +166,6 @@ func (c *callCounter) calls() (callTrace, error) {
 	var n uint64
 	all := c.maps.counts.Iterate()
 	for all.Next(&key, &n) {
-		name, err := strace.ByNumber(uintptr(key.Number))
-		if err != nil {
-			name = fmt.Sprint(key.Number)
-		}
 		command, _, _ := bytes.Cut(key.Command[:], []byte{0})
 		side := t.arm
 		switch {
@@ -179,7 +174,7 @@ func (c *callCounter) calls() (callTrace, error) {
 		case key.Guest != 0:
 			side = t.guest
 		}
-		side[name] += int(n)
+		side[callName(key.Number)] += int(n)
 	}
 	return t, all.Err()
 }

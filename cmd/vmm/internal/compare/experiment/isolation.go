@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/u-root/u-root/pkg/strace"
+	"github.com/elastic/go-seccomp-bpf/arch"
 
 	"microvm/cmd/vmm/internal/compare"
 	"microvm/cmd/vmm/internal/compare/arm"
@@ -215,19 +215,22 @@ func sameNamespace(pid int, kind string) (bool, error) {
 	return ours == theirs, err
 }
 
-// callNames returns the names of system calls, the number of one whose name is
-// not known.
+// callNames returns the names of system calls.
 func callNames(numbers []uint32) string {
 	names := make([]string, 0, len(numbers))
 	for _, n := range numbers {
-		name, err := strace.ByNumber(uintptr(n))
-		if err != nil {
-			name = strconv.Itoa(int(n))
-		}
-		names = append(names, name)
+		names = append(names, callName(n))
 	}
 	slices.Sort(names)
 	return strings.Join(names, " ")
+}
+
+// callName returns the name of a system call, or its number if it has none here.
+func callName(number uint32) string {
+	if name, ok := arch.X86_64.SyscallNumbers[int(number)]; ok {
+		return name
+	}
+	return strconv.Itoa(int(number))
 }
 
 // recordCalls records which system calls are made for a payload that does nothing.

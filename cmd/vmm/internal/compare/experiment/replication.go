@@ -36,18 +36,17 @@ const (
 	ReplicationRootOnce = "root-once"
 )
 
-// replicationInstances is how many are compared at most. More of them show nothing
-// new, and take longer.
-const replicationInstances = 4
+// replicationInstances is how many are compared. More of them show nothing new, and take
+// longer.
+const replicationInstances = 2
 
 func replication(ctx context.Context, s *Session) error {
-	n := max(2, min(s.Effort.Instances, replicationInstances))
 	for i, a := range s.Arms {
 		s.Progress(i, len(s.Arms))
-		if s.Done(a.Name(), ReplicationFrames, n) > 0 {
+		if s.Done(a.Name(), ReplicationFrames, replicationInstances) > 0 {
 			continue
 		}
-		if err := s.replicationOf(ctx, a, n); err != nil {
+		if err := s.replicationOf(ctx, a, replicationInstances); err != nil {
 			return err
 		}
 	}

@@ -11,8 +11,8 @@ func TestReplication(t *testing.T) {
 		t.Skip("needs root: ", errNoFrames)
 	}
 	var n notebook
-	const instances = 3
-	s := n.session(t, brief(1, instances))
+	const instances = replicationInstances
+	s := n.session(t, brief(1, 1))
 	s.Effort.Patience = patience
 	addNative(t, s)
 	if err := Replication.Run(t.Context(), s); err != nil {
