@@ -49,14 +49,14 @@ const (
 	HostForbidden = "host-calls-forbidden"
 
 	// What was made of the host's system calls by a start of the payload to its
-	// end, as eBPF counts it, or strace(1) where that is not permitted: by the payload itself, by the rest of the arm until a
-	// guest runs, and by the rest from then on (a guest's monitor only). Each
-	// is a count of different ones, a count of all with "-made", and a text
-	// with names and counts with "-names".
+	// end, as eBPF counts it, or strace(1) where that is not permitted: by the
+	// payload itself, by the rest of the arm until a guest runs, and by the rest from
+	// then on (a guest's monitor only). Each is a count of different ones, a count
+	// of all with "-made", and a text with names and counts with "-names".
 	UsedByPayload = "used-by-payload"
 	UsedByArm     = "used-by-arm"
 	UsedForGuest  = "used-for-guest"
-	usedMade      = "-made"
+	UsedMade      = "-made"
 	usedNames     = "-names"
 )
 
@@ -248,7 +248,7 @@ func (s *Session) recordCalls(ctx context.Context, a PreparedArm) error {
 	}{{UsedByPayload, calls.payload}, {UsedForGuest, calls.guest}, {UsedByArm, calls.arm}} {
 		sample := compare.Sample{Arm: a.Name(), Unit: compare.Count}
 		made, names, different := sample, sample, sample
-		made.Metric, made.Value = side.metric+usedMade, float64(side.counts.total())
+		made.Metric, made.Value = side.metric+UsedMade, float64(side.counts.total())
 		names.Metric, names.Unit, names.Text = side.metric+usedNames, "", side.counts.String()
 		different.Metric, different.Value = side.metric, float64(len(side.counts))
 		if err := errors.Join(s.Record(made), s.Record(names), s.Record(different)); err != nil {

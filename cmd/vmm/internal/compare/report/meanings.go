@@ -63,6 +63,10 @@ var meanings = map[string]map[string]string{
 		x.UsedByPayload:    "different system calls of the host's that it makes",
 		x.UsedByArm:        "different ones that the rest of the arm makes",
 		x.UsedForGuest:     "different ones that the monitor makes while the guest runs",
+
+		x.UsedByPayload + x.UsedMade: "all system calls of the host's that it makes",
+		x.UsedByArm + x.UsedMade:     "all that the rest of the arm makes",
+		x.UsedForGuest + x.UsedMade:  "all that the monitor makes while the guest runs",
 	},
 	x.Replication.Name: {
 		x.ReplicationMapped:   "pages of all instances, added",
