@@ -17,10 +17,11 @@ import (
 // Evidence is what a run has measured, in groups of values that are values of the
 // same thing.
 type evidence struct {
-	dir    string
-	run    *session.Run
-	groups []*group // in the order of arms, and of the first sample of each
-	kinds  map[string]arm.Kind
+	dir     string
+	run     *session.Run
+	samples int      // that the run has recorded
+	groups  []*group // in the order of arms, and of the first sample of each
+	kinds   map[string]arm.Kind
 }
 
 // A group has the samples with one key.
@@ -47,7 +48,7 @@ func read(dir string) (*evidence, error) {
 
 func newEvidence(dir string, run *session.Run, samples []compare.Sample) *evidence {
 	cleanRun(run)
-	e := &evidence{dir: dir, run: run, kinds: make(map[string]arm.Kind)}
+	e := &evidence{dir: dir, run: run, samples: len(samples), kinds: make(map[string]arm.Kind)}
 	place := make(map[string]int)
 	for i, a := range run.Arms {
 		e.kinds[a.Name], place[a.Name] = a.Kind, i

@@ -98,16 +98,12 @@ func (e *evidence) otherHosts() []string {
 
 // facts are what the report begins with.
 func (e *evidence) facts() [][2]string {
-	values := 0
-	for _, g := range e.groups {
-		values += len(g.values) + len(g.texts) + len(g.failures)
-	}
 	facts := [][2]string{
 		{"measured", day(e.run.Started)},
 		{"processor", e.run.Host.CPU.Model},
 		{"kernel", e.run.Host.Kernel},
 		{"effort", e.run.Effort.Name},
-		{"raw samples", fmt.Sprint(values)},
+		{"raw samples", fmt.Sprint(e.samples)},
 	}
 	if !e.run.Finished.IsZero() {
 		facts = append(facts, [2]string{"took", e.run.Finished.Sub(e.run.Started).Round(time.Second).String()})

@@ -49,6 +49,17 @@ func TestRender(t *testing.T) {
 	}
 }
 
+// A sample with a number and words is one sample.
+func TestFactsCountSamples(t *testing.T) {
+	m := newMadeUp()
+	m.add(compare.Sample{Experiment: "density", Arm: "podman", Metric: "stop", Unit: compare.Count, Value: 3, Text: "the limit"})
+	for _, fact := range m.evidence().facts() {
+		if fact[0] == "raw samples" && fact[1] != "1" {
+			t.Errorf("of one sample the page says %s", fact[1])
+		}
+	}
+}
+
 func TestRenderOfNoRun(t *testing.T) {
 	if err := Render(io.Discard, t.TempDir()); err == nil || !strings.Contains(err.Error(), "not the directory of a run") {
 		t.Errorf("got %v, want that it is no run", err)
