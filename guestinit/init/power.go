@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -64,6 +65,9 @@ func claimEnd() { ending.Lock() }
 //
 // Preconditions: claimEnd has returned.
 func end(how int) {
+	if how == powerOff && !canPowerOff("/sys") {
+		how = restart
+	}
 	stopProcesses()
 	unmount()
 	unix.Sync()
@@ -75,6 +79,17 @@ func end(how int) {
 	for { // the end of process 1 would be a panic
 		_ = unix.Pause()
 	}
+}
+
+// canPowerOff reports whether the machine whose sysfs is at sys can be switched off,
+// for which all have ACPI. The kernel of one without would halt it for ever (linux
+// kernel/reboot.c); monitors without ACPI, such as Firecracker, end when it restarts.
+func canPowerOff(sys string) bool {
+	if _, err := os.Stat(filepath.Join(sys, "firmware")); err != nil {
+		return true // it is not known
+	}
+	_, err := os.Stat(filepath.Join(sys, "firmware/acpi"))
+	return err == nil
 }
 
 // grace is how long processes may take to end when they are told to. A guest
