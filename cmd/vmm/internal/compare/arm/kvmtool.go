@@ -9,7 +9,9 @@ func newKvmtool() Arm {
 		program: "lkvm", version: []string{"version"},
 		prepare: func(path string, g guest, dir string) (Prepared, error) {
 			return plain{files: g.files(), command: func(id string, argv []string, _ Extras) (*Command, error) {
-				line, err := guestLine(argv)
+				// Without any "root=" kvmtool says that the root is on a disk. It has
+				// no power-off, and ends by the keyboard controller's reset.
+				line, err := guestLine(argv, "root=", "reboot=k")
 				if err != nil {
 					return nil, err
 				}
