@@ -76,13 +76,14 @@ const guardTime = time.Minute
 // when there is nothing left to guard.
 func RunGuard(pipe io.Reader) error {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
+	cache := missing(podmanCache()) // which does not bear the word
 	word, err := io.ReadAll(pipe)
 	if err != nil || len(word) == 0 || strings.HasSuffix(string(word), dismissed) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), guardTime)
 	defer cancel()
-	return sweep(ctx, string(word))
+	return errors.Join(sweep(ctx, string(word)), removeMade(cache))
 }
 
 // sweep removes from the host what bears the word.

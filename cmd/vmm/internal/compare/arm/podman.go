@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // engineLinger is how long an engine may put things away after a container's end:
@@ -51,6 +54,7 @@ func (podmanArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 		return nil, err
 	}
 	name := filepath.Base(run) // which nobody else has
+	cache := missing(podmanCache())
 	storage := filepath.Join(dir, "storage")
 	g := &engine{env: []string{"CONTAINERS_CONF=" + filepath.Join(run, "containers.conf")}, dir: dir, files: []string{storage}}
 	if os.Geteuid() == 0 { // others may not make cgroups where they like
@@ -58,7 +62,7 @@ func (podmanArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 	}
 	// Without root podman has a process that keeps its namespaces.
 	g.close = func(context.Context) error {
-		return errors.Join(kill(func() []int { return processes(noSession, []string{name}) }), removeCgroups(name), os.RemoveAll(run))
+		return errors.Join(kill(func() []int { return processes(noSession, []string{name}) }), removeCgroups(name), removeMade(cache), os.RemoveAll(run))
 	}
 	if err := writePodmanSettings(run, dir); err != nil {
 		return nil, errors.Join(err, g.close(ctx))
@@ -82,4 +86,42 @@ func writePodmanSettings(run, dir string) error {
 		settings += "runtime = \"runc\"\n"
 	}
 	return os.WriteFile(filepath.Join(run, "containers.conf"), []byte(settings), 0o600)
+}
+
+// podmanCache is the file in which podman notes what parts of images it has seen,
+// wherever its images are (containers/image, pkg/blobinfocache).
+func podmanCache() string {
+	data := "/var/lib"
+	if os.Geteuid() != 0 {
+		if data = os.Getenv("XDG_DATA_HOME"); data == "" {
+			data = filepath.Join(os.Getenv("HOME"), ".local/share")
+		}
+	}
+	return filepath.Join(data, "containers/cache/blob-info-cache-v1.boltdb")
+}
+
+// missing returns path and those of the directories above that are not there, the
+// innermost first.
+func missing(path string) (paths []string) {
+	for ; ; path = filepath.Dir(path) {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return paths
+		}
+		paths = append(paths, path)
+	}
+}
+
+// removeMade removes those of paths that have been made, but for directories that
+// others have put something into.
+func removeMade(paths []string) error {
+	for _, path := range paths {
+		err := os.Remove(path)
+		switch {
+		case errors.Is(err, unix.ENOTEMPTY):
+			return nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	return nil
 }
