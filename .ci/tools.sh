@@ -73,7 +73,7 @@ want_for_compare() {
 	want podman podman
 	want conmon conmon
 	want qemu-system-x86_64 qemu-system-x86
-	want strace strace # counts the system calls of both sides
+	want strace strace # finds the programs of an arm, and counts system calls where eBPF is not permitted
 }
 
 missing=

@@ -162,7 +162,8 @@ func (d *Device) serve(ctx context.Context, s *virtio.Session, q *virtio.Queue) 
 }
 
 // run is the worker's loop: what there is to take and to give back, until there
-// is neither.
+// is neither. So it looks at the engine twice between what it has submitted and its
+// wait for the doorbell, as engines need it.
 func (w *worker) run(ctx context.Context) error {
 	for {
 		took, err := w.take()

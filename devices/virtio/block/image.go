@@ -47,7 +47,8 @@ type Engine interface {
 	// Submit sees to it that all that was begun is under way, or done already.
 	Submit()
 	// Done returns an operation that has been done since Start, nil if
-	// there is none now. It is asked until then after each Submit.
+	// there is none now. It is asked until then after each Submit, and
+	// once more before the doorbell is waited for.
 	Done() *Op
 	// Close waits until nothing is under way and ends the engine. Done has
 	// nothing to say then.

@@ -103,10 +103,12 @@ func (r *Ring) push(e sqe) {
 // operations, in their order, are under way, and why not all.
 //
 // What is done when it returns, often all, is not told by the eventfd: Next has it,
-// until it has no more.
+// until it has no more. Who waits for the eventfd then asks Next once more before.
 func (r *Ring) Submit() (n int, err error) {
-	// Pairs with the kernel's look at the flags when it has added a result: either
-	// it sees 0 and signals, or Next, which comes after the 0, sees the result.
+	// The kernel looks at the flag when it has added a result: either it sees 0 and
+	// signals, or Next, which comes after the 0, sees the result. But it has no
+	// barrier in between (linux io_uring.c, io_commit_cqring), so that a worker's
+	// result may show up a moment late.
 	r.cqFlags.Store(cqEventfdDisabled)
 	defer r.cqFlags.Store(0)
 	begun := r.sqTail.Load()
