@@ -176,8 +176,8 @@ type stream struct {
 // ended are the events after which nothing more happens on a stream.
 const ended = waiter.EventHUp | waiter.EventErr
 
-// chunks holds memory for what is on its way to the host. A connection takes some only while
-// it moves data, so that idle ones are cheap.
+// chunks holds memory for what is on its way to the host. A connection takes some only
+// while it moves data, so that idle ones are cheap.
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
 // relay moves data between guest and host until both directions have ended, each

@@ -125,15 +125,10 @@ func (st *starter) order(round int) []start {
 	order := st.of(round)
 	random := rand.New(rand.NewPCG(st.Seed, uint64(round)))
 	random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-	slices.SortStableFunc(order, func(a, b start) int { return cmp.Compare(coldness(a), coldness(b)) })
+	slices.SortStableFunc(order, func(a, b start) int {
+		return cmp.Compare(b.cache, a.cache) // "warm" is above "cold"
+	})
 	return order
-}
-
-func coldness(s start) int {
-	if s.cache == compare.Cold {
-		return 1
-	}
-	return 0
 }
 
 // measure makes one start and records it.

@@ -86,6 +86,16 @@ func TestStartOrder(t *testing.T) {
 		}
 		orders[text()] = true
 	}
+	st, err := newStarter(n.session(t, brief(1, 1), arms...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := st.order(coldRounds - 1)
+	for i, next := range last {
+		if cold := i > len(arms); st.canChill() && (next.cache == compare.Cold) != cold { // the instrument is warm, too
+			t.Errorf("start %d of a cold round is %s", i, next.cache)
+		}
+	}
 	if len(orders) < 9 {
 		t.Errorf("10 rounds have %d orders", len(orders))
 	}

@@ -46,7 +46,7 @@ func (c callCounts) total() (n int) {
 var errNoStrace = errors.New("strace is not installed: apt-get install strace")
 
 // errElsewhere is why a container's calls cannot be counted.
-var errElsewhere = errors.New("the payload is not started by the arm's own processes, but by a daemon's, which strace does not see")
+var errElsewhere = errors.New("the payload is not started by the arm's own processes, but by a daemon's, whose calls are not counted")
 
 // traceExecs are options by which strace shows only execve. It need not stop a process
 // at other calls then, if it may filter them in the kernel: without privileges the
