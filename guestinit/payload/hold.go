@@ -4,10 +4,13 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	"microvm/guestinit/payload/protocol"
 )
 
-// hold waits for the end of input.
+// hold says that it waits, and waits for the end of input.
 func hold(input *os.File) error {
+	text(protocol.Waits, "for the end of input")
 	var p [512]byte
 	for {
 		if _, err := input.Read(p[:]); errors.Is(err, io.EOF) {

@@ -123,8 +123,12 @@ func TestHoldEndsWithItsInput(t *testing.T) {
 	if err := errors.Join(cmd.Wait(), w.Close(), <-ended); err != nil {
 		t.Fatal(err)
 	}
-	if said := marked(t, out.String(), before, now()); len(said) > 0 {
-		t.Errorf("hold says %v, want nothing but marks", said)
+	said := marked(t, out.String(), before, now())
+	if len(said) != 1 {
+		t.Fatalf("hold says %v, want that it waits, and marks", said)
+	}
+	if waits, ok := said[0].(*protocol.Text); !ok || waits.Metric != protocol.Waits {
+		t.Errorf("hold says %v, want that it waits", said[0])
 	}
 }
 

@@ -1,29 +1,40 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"microvm/guestinit/payload/protocol"
 )
 
-// measured is how long a rate is measured: many times a clock's grain, and as
-// long on a slow host as on a fast one.
-const measured = 300 * time.Millisecond
+// A rate is measured in slices, of which each is many times a clock's grain and has
+// some of the kernel's timer interrupts, and as long on a slow host as on a fast one.
+const (
+	sliceCount = 15
+	sliceTime  = 20 * time.Millisecond
+	measured   = sliceCount * sliceTime // all of it
+)
 
-// rate calls work, which is amount operations or bytes, until measured is over,
-// and says how many a second were done.
+// rate calls work, which is amount operations or bytes, for some slices of time, and
+// says how many a second were done in their median: what else the host does now and
+// then falls on some of them.
 func rate(metric, unit string, amount int, work func() error) error {
-	begun := time.Now()
-	for done := 0; ; {
-		if err := work(); err != nil {
-			return err
+	rates := make([]float64, sliceCount)
+	for i := range rates {
+		begun := time.Now()
+		done, took := 0, time.Duration(0)
+		for took < sliceTime {
+			if err := work(); err != nil {
+				return err
+			}
+			done += amount
+			took = time.Since(begun)
 		}
-		done += amount
-		if took := time.Since(begun); took >= measured {
-			perSecond(metric, unit, done, took)
-			return nil
-		}
+		rates[i] = float64(done) / took.Seconds()
 	}
+	slices.Sort(rates)
+	tell(&protocol.Result{Metric: metric, Unit: unit, Value: rates[sliceCount/2]})
+	return nil
 }
 
 func perSecond(metric, unit string, done int, took time.Duration) {

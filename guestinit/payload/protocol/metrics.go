@@ -8,6 +8,7 @@ const (
 
 	// ModeHold waits for the end of its standard input.
 	ModeHold = "hold"
+	Waits    = "waits" // text, as soon as it does: what for
 
 	// ModeSyscalls does the cheapest system call.
 	ModeSyscalls = "syscalls"
