@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"microvm/cmd/vmm/internal/compare"
@@ -14,11 +15,12 @@ import (
 )
 
 // A herd is a number of instances of an arm that run at the same time, each with
-// a payload that waits. In a guest it has said before what memory its kernel has.
+// a payload that waits.
 type herd struct {
 	*Session
 	arm   PreparedArm
 	round int
+	first string // the payload's mode before it waits; "" is none
 	all   []*arm.Instance
 }
 
@@ -59,8 +61,8 @@ func (s *Session) hasFailed(a PreparedArm) bool {
 // does not start is none of the herd.
 func (h *herd) add(ctx context.Context) (time.Duration, error) {
 	argv := []string{program, protocol.ModeHold}
-	if h.arm.Kind() == arm.VM {
-		argv = []string{program, protocol.ModeKernelMemory, protocol.Then, protocol.ModeHold}
+	if h.first != "" {
+		argv = []string{program, h.first, protocol.Then, protocol.ModeHold}
 	}
 	i, err := h.Launch(ctx, h.arm, argv)
 	if err != nil {
@@ -74,6 +76,34 @@ func (h *herd) add(ctx context.Context) (time.Duration, error) {
 	}
 	h.all = append(h.all, i)
 	return took, nil
+}
+
+// said returns what an instance has said when it waits.
+func (h *herd) said(ctx context.Context, i *arm.Instance) (string, error) {
+	ctx, cancel := h.patience(ctx)
+	defer cancel()
+	for {
+		whole := i.Output()
+		whole = whole[:strings.LastIndexByte(whole, '\n')+1] // the rest may be part of a line
+		lines, err := parseOutput(whole)
+		if err != nil {
+			return "", err
+		}
+		if slices.ContainsFunc(lines, isWaiting) {
+			return whole, nil
+		}
+		if err := sleep(ctx, pollTime); err != nil {
+			return "", fmt.Errorf("has not said all: %w", err)
+		}
+	}
+}
+
+// pollTime is between two looks at an instance's output.
+const pollTime = 10 * time.Millisecond
+
+func isWaiting(line protocol.Line) bool {
+	text, ok := line.(*protocol.Text)
+	return ok && text.Metric == protocol.Waits
 }
 
 // processes are those of all instances.

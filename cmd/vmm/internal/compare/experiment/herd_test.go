@@ -42,7 +42,7 @@ func TestMemory(t *testing.T) {
 	var n notebook
 	s := n.session(t, brief(1, 3), armtest.Fake{Named: "a", Script: armtest.Hold}, armtest.Fake{Named: "failing", Script: "exit 3"},
 		armtest.Fake{Named: "guest", Script: armtest.Hold, Is: arm.VM},
-		armtest.Fake{Named: "telling", Script: armtest.Begin + "echo RESULT kernel-memory B 100; echo RESULT kernel-memory-used B 30; cat; " + armtest.End, Is: arm.VM})
+		armtest.Fake{Named: "telling", Script: armtest.Begin + "echo RESULT kernel-memory B 100; echo RESULT kernel-memory-used B 30; echo TEXT waits input; cat; " + armtest.End, Is: arm.VM})
 	if err := Memory.Run(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}

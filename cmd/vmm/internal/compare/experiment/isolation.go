@@ -67,8 +67,7 @@ func isolation(ctx context.Context, s *Session) error {
 		metric string // that it records, at last
 		do     func(context.Context, PreparedArm) error
 	}{
-		{SeenFiles, s.recordSeen},
-		{HostNamespaces, s.recordServer},
+		{HostNamespaces, s.recordSides},
 		{UsedByArm, s.recordCalls},
 	}
 	for i, a := range s.Arms {
@@ -85,26 +84,29 @@ func isolation(ctx context.Context, s *Session) error {
 	return nil
 }
 
-// recordSeen records what the payload sees.
-func (s *Session) recordSeen(ctx context.Context, a PreparedArm) error {
-	result, err := s.Complete(ctx, a, []string{program, protocol.ModeReach})
-	if err != nil {
-		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: SeenFiles, Unit: compare.Count}, err)
-	}
-	return s.recordSaid(ctx, a.Name(), result.Output, nil, seen)
-}
-
-// recordServer records what the host's kernel allows the process that serves the payload.
-func (s *Session) recordServer(ctx context.Context, a PreparedArm) error {
+// recordSides records of one instance what the payload sees, and what the host's
+// kernel allows the process that serves it.
+func (s *Session) recordSides(ctx context.Context, a PreparedArm) error {
 	// The shell is a parent between this process and the one that is traced.
 	a.Prepared = wrapped{a.Prepared, []string{"/bin/sh", "-c", `"$@"; exit $?`, "sh"}}
-	h := &herd{Session: s, arm: a}
+	h := &herd{Session: s, arm: a, first: protocol.ModeReach}
 	_, err := h.add(ctx)
+	var output string
+	if err == nil {
+		output, err = h.said(ctx, h.all[0])
+	}
 	var samples []compare.Sample
 	if err == nil {
 		samples, err = inspectServer(h.all[0], a.Kind())
 	}
-	err = errors.Join(err, h.dismiss(ctx))
+	if err = errors.Join(err, h.dismiss(ctx)); output == "" {
+		return errors.Join(
+			s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: SeenFiles, Unit: compare.Count}, err),
+			s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: HostNamespaces, Unit: compare.Count}, err))
+	}
+	if said := s.recordSaid(ctx, a.Name(), output, nil, seen); said != nil {
+		return said
+	}
 	for i := range samples {
 		samples[i].Arm = a.Name()
 		err = errors.Join(err, s.Record(samples[i]))

@@ -3,7 +3,6 @@ package experiment
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -42,28 +41,74 @@ var (
 )
 
 func kernel(ctx context.Context, s *Session) error {
+	if slices.ContainsFunc(s.Recorded(), func(r compare.Sample) bool { return r.Metric == KernelsAtOnce }) {
+		return nil
+	}
+	var running []*herd
+	var alone []PreparedArm // for which there is no room beside the others
+	var err error
 	for i, a := range s.Arms {
 		s.Progress(i, len(s.Arms)+1)
-		if s.Done(a.Name(), KernelRelease, 0) > 0 {
+		h := &herd{Session: s, arm: a, first: protocol.ModeIdentity}
+		if h.mayAdd(room{}) != nil {
+			alone = append(alone, a)
 			continue
 		}
+		running = append(running, h)
+		if err = h.identify(ctx); err != nil {
+			break
+		}
+	}
+	kernels := make(map[string]bool)
+	instances := 0
+	for _, h := range running {
+		if name := s.kernelOf(h.arm); name != "" {
+			kernels[name] = true
+			instances++
+		}
+		err = errors.Join(err, h.dismiss(ctx))
+	}
+	count := compare.Sample{Arm: KernelArms, Metric: KernelsAtOnce, Unit: compare.Count, Value: float64(len(kernels)), Instances: instances}
+	if err != nil {
+		return s.Failed(ctx, count, err)
+	}
+	for _, a := range alone {
 		if err := s.identity(ctx, a); err != nil {
 			return err
 		}
 	}
-	if slices.ContainsFunc(s.Recorded(), func(r compare.Sample) bool { return r.Metric == KernelsAtOnce }) {
-		return nil
-	}
-	return s.kernelsAtOnce(ctx)
+	names := compare.Sample{Arm: KernelArms, Metric: KernelsAtOnce, Instances: instances}
+	names.Text = strings.Join(slices.Sorted(maps.Keys(kernels)), "; ")
+	return errors.Join(s.Record(names), s.Record(count))
 }
 
-// identity records what the payload says of the kernel.
+// identify starts an instance, which goes on, and records what it says of the kernel.
+func (h *herd) identify(ctx context.Context) error {
+	_, err := h.add(ctx)
+	var output string
+	if err == nil {
+		output, err = h.said(ctx, h.all[0])
+	}
+	if err != nil {
+		return h.Failed(ctx, compare.Sample{Arm: h.arm.Name(), Metric: KernelRelease}, err)
+	}
+	return h.recordIdentity(ctx, h.arm, output)
+}
+
+// identity records what the payload says of the kernel in an instance of its own.
 func (s *Session) identity(ctx context.Context, a PreparedArm) error {
 	result, err := s.Complete(ctx, a, []string{program, protocol.ModeIdentity})
 	if err != nil {
 		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: KernelRelease}, err)
 	}
-	return s.recordSaid(ctx, a.Name(), result.Output, kernelTexts, kernelCounts)
+	return s.recordIdentity(ctx, a, result.Output)
+}
+
+func (s *Session) recordIdentity(ctx context.Context, a PreparedArm, output string) error {
+	if s.Done(a.Name(), KernelRelease, 0) > 0 { // by the run that this one goes on with
+		return nil
+	}
+	return s.recordSaid(ctx, a.Name(), output, kernelTexts, kernelCounts)
 }
 
 // recordSaid records those of texts and counts that the payload says. The first
@@ -94,37 +139,6 @@ func (s *Session) recordSaid(ctx context.Context, name, output string, texts, co
 		}
 	}
 	return nil
-}
-
-// kernelsAtOnce runs an instance of each arm at the same time, as far as the host
-// has room for them, and records how many kernels that are.
-func (s *Session) kernelsAtOnce(ctx context.Context) error {
-	var running []*herd
-	err := func() error {
-		for _, a := range s.Arms {
-			h := &herd{Session: s, arm: a}
-			if s.kernelOf(a) == "" || h.mayAdd(room{}) != nil {
-				continue
-			}
-			if _, err := h.add(ctx); err != nil {
-				return fmt.Errorf("%s: %w", a.Name(), err)
-			}
-			running = append(running, h)
-		}
-		return nil
-	}()
-	kernels := make(map[string]bool)
-	for _, h := range running {
-		kernels[s.kernelOf(h.arm)] = true
-		err = errors.Join(err, h.dismiss(ctx))
-	}
-	count := compare.Sample{Arm: KernelArms, Metric: KernelsAtOnce, Unit: compare.Count, Value: float64(len(kernels)), Instances: len(running)}
-	if err != nil {
-		return s.Failed(ctx, count, err)
-	}
-	names := compare.Sample{Arm: KernelArms, Metric: KernelsAtOnce, Instances: len(running)}
-	names.Text = strings.Join(slices.Sorted(maps.Keys(kernels)), "; ")
-	return errors.Join(s.Record(names), s.Record(count))
 }
 
 // kernelOf returns the name of an arm's kernel, "" if that is not known.

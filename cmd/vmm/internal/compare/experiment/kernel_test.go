@@ -21,7 +21,7 @@ func (m modal) Command(id string, argv []string) (*arm.Command, error) {
 func TestKernel(t *testing.T) {
 	var n notebook
 	on := func(version string) string {
-		return armtest.Begin + "echo TEXT release 6.1; echo TEXT version '" + version + "'; echo RESULT pid 1 7; case $* in *hold*) cat;; esac; " + armtest.End
+		return armtest.Begin + "echo TEXT release 6.1; echo TEXT version '" + version + "'; echo RESULT pid 1 7; case $* in *hold*) echo TEXT waits input; cat;; esac; " + armtest.End
 	}
 	s := n.session(t, brief(1, 1),
 		armtest.Fake{Named: "a", Script: on("#1 one")},

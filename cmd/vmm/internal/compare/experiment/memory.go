@@ -58,6 +58,9 @@ func measureMemory(ctx context.Context, s *Session) error {
 	counts := powers(s.Effort.Instances)
 	return s.herds(ctx, MemoryPSS, counts[len(counts)-1], func(a PreparedArm, round int) error {
 		h := &herd{Session: s, arm: a, round: round}
+		if a.Kind() == arm.VM {
+			h.first = protocol.ModeKernelMemory
+		}
 		err := h.growAndMeasure(ctx, counts)
 		err = errors.Join(err, h.dismiss(ctx))
 		if err == nil {
@@ -97,7 +100,7 @@ func (h *herd) growAndMeasure(ctx context.Context, counts []int) error {
 		if h.Done(h.arm.Name(), MemoryPSS, n) > h.round { // by the run that this one goes on with
 			continue
 		}
-		if err := h.recordMemory(before); err != nil {
+		if err := h.recordMemory(ctx, before); err != nil {
 			return err
 		}
 	}
@@ -105,7 +108,7 @@ func (h *herd) growAndMeasure(ctx context.Context, counts []int) error {
 }
 
 // recordMemory records what the instances take now.
-func (h *herd) recordMemory(before room) error {
+func (h *herd) recordMemory(ctx context.Context, before room) error {
 	sums, err := sumProcesses(h.processes())
 	if err != nil {
 		return err
@@ -116,7 +119,7 @@ func (h *herd) recordMemory(before room) error {
 	}
 	sums[MemoryHost] = float64(before.memory) - float64(now.memory)
 	if h.arm.Kind() == arm.VM {
-		if err := h.askGuests(sums); err != nil {
+		if err := h.askGuests(ctx, sums); err != nil {
 			return err
 		}
 	}
@@ -130,10 +133,14 @@ func (h *herd) recordMemory(before room) error {
 }
 
 // askGuests adds up what the kernels of guests say, which their payloads tell.
-func (h *herd) askGuests(sums map[string]float64) error {
+func (h *herd) askGuests(ctx context.Context, sums map[string]float64) error {
 	metrics := map[string]string{protocol.KernelMemory: MemoryGuestTotal, protocol.KernelMemoryUsed: MemoryGuestUsed}
 	for _, i := range h.all {
-		lines, err := parseOutput(i.Output())
+		output, err := h.said(ctx, i)
+		if err != nil {
+			return err
+		}
+		lines, err := parseOutput(output)
 		if err != nil {
 			return err
 		}
