@@ -43,6 +43,7 @@ type Machine struct {
 	mem    *guestmem.Memory
 	system *kvm.System
 	vm     *kvm.VM
+	slots  uint32 // of memory, that vm has
 	cpus   []*vcpu
 	board  *board
 	nets   []*net.Device
@@ -168,17 +169,11 @@ func (m *Machine) create() (err error) {
 	if m.vm, err = m.system.CreateVM(); err != nil {
 		return err
 	}
-	for i, r := range m.mem.Ranges() {
-		host, err := m.mem.HostAddr(r)
-		if err != nil {
-			return err
-		}
-		err = m.vm.SetUserMemoryRegion(kvm.MemoryRegion{
-			Slot: uint32(i), GuestPhysAddr: uint64(r.Start), MemorySize: r.Size, UserspaceAddr: uint64(host),
-		})
-		if err != nil {
-			return err
-		}
+	if err := m.addSlots(m.mem, 0); err != nil {
+		return err
+	}
+	if err := m.mapRegisters(); err != nil {
+		return err
 	}
 	if err := m.vm.SetIdentityMapAddr(identityMapAddr); err != nil {
 		return err
@@ -216,6 +211,24 @@ func (m *Machine) create() (err error) {
 		m.counters = append(m.counters, cpu.counters)
 	}
 	m.timeline.add(Event{Name: EventVMCreated})
+	return nil
+}
+
+// addSlots puts mem at its addresses in the guest's memory.
+func (m *Machine) addSlots(mem *guestmem.Memory, flags kvm.SlotFlags) error {
+	for _, r := range mem.Ranges() {
+		host, err := mem.HostAddr(r)
+		if err != nil {
+			return err
+		}
+		err = m.vm.SetUserMemoryRegion(kvm.MemoryRegion{
+			Slot: m.slots, Flags: flags, GuestPhysAddr: uint64(r.Start), MemorySize: r.Size, UserspaceAddr: uint64(host),
+		})
+		if err != nil {
+			return err
+		}
+		m.slots++
+	}
 	return nil
 }
 

@@ -24,3 +24,8 @@ type Trace struct {
 	// Event is called for each point of the timeline.
 	Event func(e Event)
 }
+
+// seesExits reports whether t is told of exits, all of which are then made.
+func (t *Trace) seesExits() bool {
+	return t != nil && (t.Exit != nil || t.Access != nil)
+}

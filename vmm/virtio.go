@@ -23,7 +23,8 @@ type virtioSlot struct {
 	device virtio.Device // behind MMIO
 	base   guestmem.Addr
 	gsi    uint32
-	irq    eventfd.FD // a write to it is an edge on gsi
+	irq    eventfd.FD       // a write to it is an edge on gsi
+	page   *guestmem.Memory // what the guest reads at base without an exit; nil if each read is one
 
 	kernel atomic.Bool // the host's kernel may write to irq
 	pulse  sync.Mutex  // held while gsi is high: another edge would be lost meanwhile
@@ -80,11 +81,49 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 	if hook := m.config.Trace; hook != nil && hook.Virtio != nil {
 		o.Trace = hook.Virtio(name)
 	}
+	if virtio.Shows(dev) && !m.config.Trace.seesExits() {
+		if o.Page, err = s.addPage(); err != nil {
+			return errors.Join(err, irq.Close())
+		}
+	}
 	if s.MMIO, err = virtio.NewMMIO(dev, o); err != nil {
-		return errors.Join(err, irq.Close())
+		return errors.Join(err, s.closePage(), irq.Close())
 	}
 	m.board.virtio = append(m.board.virtio, s)
 	return m.board.mmio.Add(s.MMIO, uint64(s.base), virtio.Size)
+}
+
+// addPage makes the memory from which the guest reads the registers of s.
+func (s *virtioSlot) addPage() (_ []byte, err error) {
+	if s.page, err = guestmem.New(guestmem.Range{Start: s.base, Size: virtio.PageSize}); err != nil {
+		return nil, err
+	}
+	return s.page.Slice(s.base, virtio.PageSize)
+}
+
+func (s *virtioSlot) closePage() error {
+	if s.page == nil {
+		return nil
+	}
+	return s.page.Close()
+}
+
+// mapRegisters puts the pages of registers into the guest's memory, read-only: reads
+// then have no exit, and so has an interrupt none; writes have theirs as before. A
+// KVM that cannot do that makes an exit of each read.
+func (m *Machine) mapRegisters() error {
+	if n, err := m.system.Check(kvm.CapReadOnlyMem); n == 0 || err != nil {
+		return err
+	}
+	for _, s := range m.board.virtio {
+		if s.page == nil {
+			continue
+		}
+		if err := m.addSlots(s.page, kvm.SlotReadOnly); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // interrupter returns the function by which a device in s interrupts the guest: an
@@ -186,7 +225,7 @@ func (b *board) closeVirtio() error {
 	var errs []error
 	for _, s := range b.virtio {
 		s.Stop()
-		errs = append(errs, s.MMIO.Close(), s.irq.Close())
+		errs = append(errs, s.MMIO.Close(), s.closePage(), s.irq.Close())
 		if c, ok := s.device.(io.Closer); ok {
 			errs = append(errs, c.Close())
 		}

@@ -20,6 +20,9 @@ type Options struct {
 	Memory    *guestmem.Memory
 	Packed    bool         // offer packed virtqueues as well as split ones
 	Interrupt func() error // an edge on the device's interrupt line
+	// Page is memory of PageSize bytes from which the driver may read the
+	// registers instead of by ReadIO, or nil. The device must be one that Shows.
+	Page []byte
 	// KernelInterrupts returns an eventfd that does the same, and from now on
 	// may, for a kernel interface that interrupts the driver itself.
 	KernelInterrupts func() int
@@ -42,6 +45,7 @@ type control struct {
 	fresh, read atomic.Uint32
 
 	lasting  atomic.Uint32 // what of it stays when it is acknowledged
+	show     func()        // brings Page up to date, under mu
 	counts   []queueCounts // one a queue
 	sessions atomic.Uint64
 	running  sync.WaitGroup // goroutines of sessions
@@ -200,6 +204,9 @@ func (c *control) start() {
 			return
 		}
 	}
+	if c.Page != nil {
+		c.lasting.Store(interruptUsedBuffer) // see MMIO.show
+	}
 	c.tellConfig()
 	r := &running{cancel: cancel, done: make(chan struct{})}
 	c.session = r
@@ -259,6 +266,9 @@ func (c *control) breakDown(err error) {
 	c.status |= StatusNeedsReset
 	c.traceStatus(err)
 	if c.status&StatusDriverOK != 0 {
+		if c.Page != nil {
+			c.lasting.Or(interruptConfig) // until the reset: an acknowledgement may be of an earlier one
+		}
 		c.raise(interruptConfig)
 	}
 }
@@ -305,8 +315,12 @@ func (c *control) raiseUsed() { c.raise(interruptUsedBuffer) }
 
 // raise interrupts the driver for a reason. The reason is there before the
 // edge, and the driver clears only the reasons that it has read: none is lost.
+// That the configuration has changed is raised with mu held if there is a Page.
 func (c *control) raise(reason uint32) {
 	c.fresh.Or(reason)
+	if c.Page != nil && reason == interruptConfig {
+		c.show()
+	}
 	if err := c.Interrupt(); err != nil {
 		c.Fail(fmt.Errorf("%s: %w", c.Name, err))
 	}

@@ -24,7 +24,10 @@ func NewMMIO(dev Device, o Options) (*MMIO, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &MMIO{control: c}, nil
+	m := &MMIO{control: c}
+	c.show = m.show
+	m.show()
+	return m, nil
 }
 
 // Name implements devices.Device.
@@ -60,7 +63,7 @@ func (m *MMIO) Close() error { return m.close() }
 // width the driver must use (virtio-v1.2 §4.2.2.2), reads as zero.
 func (m *MMIO) ReadIO(off uint64, p []byte) {
 	if off == regInterruptStatus && len(p) == 4 {
-		le.PutUint32(p, m.interruptStatus())
+		le.PutUint32(p, m.interruptStatus()) // without a lock, for the sake of its speed
 		return
 	}
 	m.mu.Lock()
@@ -96,6 +99,8 @@ func (m *MMIO) read(off uint64) uint32 {
 		if q := m.queue(); q != nil && q.ready {
 			return 1
 		}
+	case regInterruptStatus:
+		return m.interruptStatus()
 	case regStatus:
 		return uint32(m.status)
 	case regSHMLenLow, regSHMLenHigh, regSHMBaseLow, regSHMBaseHigh:
@@ -138,8 +143,9 @@ func (m *MMIO) WriteIO(off uint64, p []byte) {
 	v := le.Uint32(p)
 	switch off {
 	case regInterruptACK:
-		m.acknowledge(v)
-		return
+		if m.acknowledge(v); m.Page == nil || v&interruptConfig == 0 {
+			return // it has changed nothing that a Page has
+		}
 	case regQueueNotify:
 		m.notify(v)
 		return
@@ -147,6 +153,7 @@ func (m *MMIO) WriteIO(off uint64, p []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.write(off, v)
+	m.show()
 }
 
 // notify wakes the device for a queue, where no ioeventfd does.
@@ -167,6 +174,7 @@ func (m *MMIO) writeConfig(off int, p []byte) {
 	defer m.mu.Unlock()
 	if w, ok := m.dev.(ConfigWriter); ok && off+len(p) <= len(m.config) {
 		w.WriteConfig(off, p)
+		m.show()
 	}
 }
 

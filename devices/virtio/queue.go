@@ -20,6 +20,7 @@ type Queue struct {
 	counts    *queueCounts
 	trace     func(RingEvent)
 	slice     devices.TimeSlice // of who waits
+	patient   bool              // who waits is: see Patient
 }
 
 // queueCounts are a queue's counts over all sessions.
@@ -64,7 +65,7 @@ func (q *Queue) Wait(ctx context.Context) error {
 		}
 		defer q.vq.DisableNotify()
 	}
-	q.slice.Renew()
+	q.renewSlice()
 	if err := q.doorbell.Wait(); err != nil {
 		return err
 	}

@@ -144,7 +144,7 @@ type worker struct {
 
 // serve serves q until ctx is done. It never returns nil.
 func (d *Device) serve(ctx context.Context, s *virtio.Session, q *virtio.Queue) (err error) {
-	virtio.PatientThread()
+	q.Patient()
 	w := &worker{Device: d, session: s, queue: q, requests: make([]request, q.Size())}
 	w.limits = limits{Info: d.info, id: d.id, discard: s.Has(featureDiscard), zeroes: s.Has(featureWriteZeroes)}
 	for i := range w.requests {
