@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"microvm/cmd/vmm/internal/measure"
-	"microvm/guestinit/modules"
 	"microvm/vmm"
 )
 
@@ -56,21 +55,17 @@ func qemuWith(b *testing.B, name string, flags ...string) guestArm {
 		return append([]string{"qemu-system-x86_64", "-M", "microvm", "-accel", "kvm", "-cpu", "host", "-m", "512", "-smp", "1",
 			"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:" + console,
 			"-kernel", kernel, "-initrd", initrd, "-append", cmdline,
-			"-drive", "if=none,id=tools,format=raw,readonly=on,file=" + tools, "-device", "virtio-blk-device,drive=tools,serial=tools",
+			"-drive", "if=none,id=tools,format=raw,readonly=on,file=" + tools + ",file.locking=off",
+			"-device", "virtio-blk-device,drive=tools,serial=tools",
 		}, flags...)
 	}}
 }
 
 // run runs the arm's guest with a script, and returns what it says it measured. The
 // error says that the guest was lost before its end, and what is known of it.
-func (a guestArm) run(b *testing.B, script ...string) (map[string]float64, error) {
+func (a guestArm) run(b *testing.B, script ...string) ([]guestResult, error) {
 	b.Helper()
-	console := filepath.Join(b.TempDir(), "console")
-	if err := os.WriteFile(console, nil, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	cmdline := a.console.Cmdline() + " quiet -- sh /bench/" + strings.Join(script, " ")
-	command := a.command(cmdline, console)
+	command, console := a.prepare(b, "", script)
 	ctx, cancel := context.WithTimeout(b.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
@@ -91,28 +86,46 @@ func (a guestArm) run(b *testing.B, script ...string) (map[string]float64, error
 	return results, nil
 }
 
-// parseResults reads the lines "RESULT NAME VALUE" among others.
-func parseResults(output string) (map[string]float64, error) {
-	results := make(map[string]float64)
+// prepare returns the command of a guest that runs a script, with parameters for its
+// kernel, and the file that its console goes to.
+func (a guestArm) prepare(b *testing.B, parameters string, script []string) (command []string, console string) {
+	b.Helper()
+	console = filepath.Join(b.TempDir(), "console")
+	if err := os.WriteFile(console, nil, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cmdline := strings.Join([]string{a.console.Cmdline(), "quiet", parameters, "-- sh /bench/" + strings.Join(script, " ")}, " ")
+	return a.command(cmdline, console), console
+}
+
+// A guestResult is what a guest says that it has measured.
+type guestResult struct {
+	name  string
+	value float64
+}
+
+// parseResults reads the lines "RESULT NAME VALUE" among others. The last may not be
+// whole yet.
+func parseResults(output string) (results []guestResult, err error) {
 	for line := range strings.Lines(output) {
 		fields := strings.Fields(line)
-		if len(fields) != 3 || fields[0] != "RESULT" {
+		if len(fields) != 3 || fields[0] != "RESULT" || !strings.HasSuffix(line, "\n") {
 			continue
 		}
 		value, err := strconv.ParseFloat(fields[2], 64)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", line, err)
 		}
-		results[fields[1]] = value
+		results = append(results, guestResult{fields[1], value})
 	}
 	return results, nil
 }
 
-// runs is how many guests each arm has.
-func runs(b *testing.B) int {
+// runs is how many runs each arm has: n, or what MICROVM_RUNS says.
+func runs(b *testing.B, n int) int {
 	text := os.Getenv("MICROVM_RUNS")
 	if text == "" {
-		return ioRuns
+		return n
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
@@ -129,7 +142,7 @@ func compareGuests(b *testing.B, arms []guestArm, script ...string) {
 	b.Helper()
 	samples := make(map[string]map[string][]float64) // result, arm
 	var names []string
-	for range runs(b) {
+	for range runs(b, ioRuns) {
 		for _, i := range rand.Perm(len(arms)) {
 			results, err := arms[i].run(b, script...)
 			for lost := 0; err != nil; lost++ {
@@ -139,12 +152,12 @@ func compareGuests(b *testing.B, arms []guestArm, script ...string) {
 				b.Log("lost: ", err)
 				results, err = arms[i].run(b, script...)
 			}
-			for name, value := range results {
-				if samples[name] == nil {
-					samples[name] = make(map[string][]float64)
-					names = append(names, name)
+			for _, r := range results {
+				if samples[r.name] == nil {
+					samples[r.name] = make(map[string][]float64)
+					names = append(names, r.name)
 				}
-				samples[name][arms[i].name] = append(samples[name][arms[i].name], value)
+				samples[r.name][arms[i].name] = append(samples[r.name][arms[i].name], r.value)
 			}
 		}
 	}
@@ -233,91 +246,6 @@ func BenchmarkConsole(b *testing.B) {
 			qemuWith(b, "qemu", "-device", "virtio-serial-device", "-chardev", "file,id=c,path="+output, "-device", "virtconsole,chardev=c"),
 		}, "console.sh")
 	}
-}
-
-// workloads are what a disk is measured with: pattern, block size, depth.
-var workloads = []string{
-	"randread:4k:1", "randwrite:4k:1", "randread:4k:32", "randwrite:4k:32", "read:1m:1", "write:1m:1",
-}
-
-// testDiskSize is the size of the disk under test in bytes: it stays in the
-// emulated host's page cache.
-const testDiskSize = 256 << 20
-
-// BenchmarkDisk compares disks with QEMU's: a file of ext4 through the page cache,
-// with each way of I/O that QEMU has for it, and a block device past it.
-func BenchmarkDisk(b *testing.B) {
-	devices := ramDisks(b)
-	image := imageOn(b, devices[0])
-	qemuDisk := func(path, aio, cache string) guestArm {
-		return qemuWith(b, "qemu aio="+aio,
-			"-drive", "if=none,id=test,format=raw,discard=unmap,file="+path+",aio="+aio+",cache="+cache, "-device", "virtio-blk-device,drive=test,serial=test")
-	}
-	b.Run("file", func(b *testing.B) {
-		for range b.N {
-			compareGuests(b, []guestArm{
-				oursWith(b, "vmm", "--disk", "path="+image+",id=test"),
-				qemuDisk(image, "io_uring", "writeback"), qemuDisk(image, "threads", "writeback"),
-			}, append([]string{"disk.sh"}, workloads...)...)
-		}
-	})
-	b.Run("device", func(b *testing.B) {
-		device := devices[1]
-		for range b.N {
-			compareGuests(b, []guestArm{
-				oursWith(b, "vmm", "--disk", "path="+device+",id=test,cache=none"),
-				qemuDisk(device, "io_uring", "none"), qemuDisk(device, "native", "none"), qemuDisk(device, "threads", "none"),
-			}, append([]string{"disk.sh"}, workloads...)...)
-		}
-	})
-}
-
-// imageOn makes an ext4 file system on a device, and returns the path of an image
-// there, of random bytes.
-func imageOn(b *testing.B, device string) string {
-	b.Helper()
-	dir := b.TempDir()
-	for _, command := range [][]string{{"mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0", device}, {"mount", device, dir}} {
-		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			b.Fatalf("%v: %v\n%s", command, err, out)
-		}
-	}
-	b.Cleanup(func() { _ = exec.Command("umount", dir).Run() }) // it goes with the emulated host
-	data := make([]byte, 1<<20)
-	for i := range data {
-		data[i] = byte(rand.Uint32())
-	}
-	image := filepath.Join(dir, "disk.img")
-	if err := os.WriteFile(image, bytes.Repeat(data, testDiskSize>>20), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	return image
-}
-
-// ramDisks makes two block devices of the kernel's ramdisk driver, and returns
-// their paths. It loads ext4 as well, for what is put on them: an emulated host finds
-// no module by itself.
-func ramDisks(b *testing.B) []string {
-	b.Helper()
-	index, err := modules.Open(benchArtifact(b, "build/kernels/generic/modules"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	order, err := index.Resolve("crc32c_generic", "ext4", "brd") // the first for the checksums of the second
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, m := range order {
-		insmod := exec.Command("insmod", filepath.Join(index.Dir, m.File))
-		if m.Name == "brd" {
-			insmod.Args = append(insmod.Args, "rd_nr=2", fmt.Sprintf("rd_size=%d", 5*testDiskSize/4>>10))
-		}
-		if out, err := insmod.CombinedOutput(); err != nil && !strings.Contains(string(out), "File exists") {
-			b.Fatalf("%v: %v\n%s", insmod.Args, err, out)
-		}
-	}
-	b.Cleanup(func() { _ = exec.Command("rmmod", "brd").Run() }) // it goes with the emulated host
-	return []string{"/dev/ram0", "/dev/ram1"}
 }
 
 // testDisk is the monitor's name for the disk under test: the second one.
