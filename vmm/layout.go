@@ -54,7 +54,7 @@ const (
 )
 
 // Virtio devices have a page of registers each from virtioBase on, so that a
-// guest may map each on its own.
+// guest may map each on its own, and some are memory that it reads.
 const (
 	virtioBase   guestmem.Addr = 0xd0000000
 	virtioStride               = guestmem.PageSize

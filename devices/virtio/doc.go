@@ -5,6 +5,7 @@
 //	vCPU thread                                        device's goroutines
 //	───────────                                        ───────────────────
 //	MMIO ── registers (mmio.go) ── control (control.go)
+//	          │ (or reads, of a page in memory: page.go)
 //	          │ status: ACKNOWLEDGE, DRIVER, FEATURES_OK │
 //	          │ DRIVER_OK ───────────────────────────────┼──> Device.Run(ctx, session)
 //	          │                                          │      Queue.Wait, Pop
@@ -29,6 +30,6 @@
 //
 // The control's lock guards the registers. It is held while a reset waits for
 // Run to return, so a device type must not take part in anything that waits for
-// a register access. Interrupts and their acknowledgement take no lock, so that an
-// acknowledgement may come late and from any vCPU.
+// a register access. Interrupts for used buffers and their acknowledgement take no
+// lock, and an acknowledgement may come late and from any vCPU.
 package virtio
