@@ -27,6 +27,7 @@ func NewMMIO(dev Device, o Options) (*MMIO, error) {
 	m := &MMIO{control: c}
 	c.show = m.show
 	m.show()
+	m.known = m.generation
 	return m, nil
 }
 
@@ -62,7 +63,7 @@ func (m *MMIO) Close() error { return m.close() }
 // ReadIO implements devices.Device. What is no register, or not read with the
 // width the driver must use (virtio-v1.2 §4.2.2.2), reads as zero.
 func (m *MMIO) ReadIO(off uint64, p []byte) {
-	if off == regInterruptStatus && len(p) == 4 {
+	if off == regInterruptStatus && len(p) == 4 && m.Page == nil {
 		le.PutUint32(p, m.interruptStatus()) // without a lock, for the sake of its speed
 		return
 	}
@@ -100,7 +101,7 @@ func (m *MMIO) read(off uint64) uint32 {
 			return 1
 		}
 	case regInterruptStatus:
-		return m.interruptStatus()
+		return m.shownStatus()
 	case regStatus:
 		return uint32(m.status)
 	case regSHMLenLow, regSHMLenHigh, regSHMBaseLow, regSHMBaseHigh:
@@ -143,8 +144,12 @@ func (m *MMIO) WriteIO(off uint64, p []byte) {
 	v := le.Uint32(p)
 	switch off {
 	case regInterruptACK:
-		if m.acknowledge(v); m.Page == nil || v&interruptConfig == 0 {
-			return // it has changed nothing that a Page has
+		if m.Page == nil {
+			m.acknowledge(v)
+			return
+		}
+		if v&interruptConfig == 0 {
+			return // what else there is lasts
 		}
 	case regQueueNotify:
 		m.notify(v)
@@ -181,6 +186,8 @@ func (m *MMIO) writeConfig(off int, p []byte) {
 // write writes a register.
 func (m *MMIO) write(off uint64, v uint32) {
 	switch off {
+	case regInterruptACK:
+		m.acknowledgeShown(v)
 	case regDeviceFeaturesSel:
 		m.deviceFeaturesSel = v
 	case regDriverFeaturesSel:
