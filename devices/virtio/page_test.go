@@ -8,10 +8,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"microvm/devices"
 	"microvm/devices/virtio"
@@ -182,14 +180,11 @@ func TestPageConfigGeneration(t *testing.T) {
 			}
 		}
 	})
-	generation := func() uint32 {
-		return atomic.LoadUint32((*uint32)(unsafe.Pointer(&d.page[virtiotest.ConfigGeneration])))
-	}
 	seen := make(map[string]bool)
 	for began := time.Now(); time.Since(began) < time.Second; {
-		before := generation()
+		before := d.register(virtiotest.ConfigGeneration)
 		config := string(d.page[virtiotest.Config:][:6])
-		if generation() != before {
+		if d.register(virtiotest.ConfigGeneration) != before {
 			continue
 		}
 		if seen[config] = true; config != "config" && config != strings.Repeat(config[:1], 6) {
