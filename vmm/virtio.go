@@ -81,7 +81,7 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 	if hook := m.config.Trace; hook != nil && hook.Virtio != nil {
 		o.Trace = hook.Virtio(name)
 	}
-	if !m.config.Trace.seesExits() {
+	if virtio.Shows(dev) && !m.config.Trace.seesExits() {
 		if o.Page, err = s.addPage(); err != nil {
 			return errors.Join(err, irq.Close())
 		}

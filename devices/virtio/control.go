@@ -21,7 +21,7 @@ type Options struct {
 	Packed    bool         // offer packed virtqueues as well as split ones
 	Interrupt func() error // an edge on the device's interrupt line
 	// Page is memory of PageSize bytes from which the driver may read the
-	// registers instead of by ReadIO, or nil.
+	// registers instead of by ReadIO, or nil. The device must be one that Shows.
 	Page []byte
 	// KernelInterrupts returns an eventfd that does the same, and from now on
 	// may, for a kernel interface that interrupts the driver itself.
@@ -41,7 +41,7 @@ type control struct {
 	// The interrupt status, in two parts: reasons that the driver has not
 	// read yet, and those that it has read and not acknowledged. An
 	// acknowledgement is only of what was read, so that it may arrive late
-	// and not take a newer reason with it. With a Page it is shownStatus instead.
+	// and not take a newer reason with it.
 	fresh, read atomic.Uint32
 
 	lasting  atomic.Uint32 // what of it stays when it is acknowledged
@@ -65,12 +65,9 @@ type control struct {
 	scratch    []byte // of refreshConfig
 	generation uint32
 	known      uint32 // the generation when the driver reset the device
-	changes    uint32 // with a Page: that were raised and are not acknowledged
 
 	tellMu sync.Mutex // guards tells; taken last, for a device tells of changes under its locks
 	tells  bool       // the driver has set DRIVER_OK: it is told of changes of the configuration
-	// With a Page: tellShown is about to begin. It has what changes meanwhile.
-	telling bool
 }
 
 // A queueSetup is what the driver has said of a queue.
@@ -174,16 +171,14 @@ func (c *control) reset() {
 	for i := range c.queues {
 		c.queues[i] = queueSetup{max: c.queues[i].max}
 	}
+	c.refreshConfig()
+	c.known = c.generation
 	c.tellMu.Lock()
 	c.tells = false
 	c.fresh.Store(0)
 	c.read.Store(0)
 	c.lasting.Store(0)
 	c.tellMu.Unlock()
-	c.changes = 0
-	c.refreshConfig()
-	c.show()
-	c.known = c.generation
 	c.traceStatus(nil)
 }
 
@@ -210,7 +205,7 @@ func (c *control) start() {
 		}
 	}
 	if c.Page != nil {
-		c.lasting.Store(interruptUsedBuffer) // see shownStatus
+		c.lasting.Store(interruptUsedBuffer) // see MMIO.show
 	}
 	c.tellConfig()
 	r := &running{cancel: cancel, done: make(chan struct{})}
@@ -271,7 +266,10 @@ func (c *control) breakDown(err error) {
 	c.status |= StatusNeedsReset
 	c.traceStatus(err)
 	if c.status&StatusDriverOK != 0 {
-		c.raiseConfig()
+		if c.Page != nil {
+			c.lasting.Or(interruptConfig) // until the reset: an acknowledgement may be of an earlier one
+		}
+		c.raise(interruptConfig)
 	}
 }
 
@@ -298,9 +296,6 @@ func (c *control) stop() {
 	c.stopped = true
 	c.endSession()
 	c.mu.Unlock()
-	c.tellMu.Lock()
-	c.tells = false // and so adds nothing to running
-	c.tellMu.Unlock()
 	c.running.Wait()
 }
 
@@ -320,22 +315,12 @@ func (c *control) raiseUsed() { c.raise(interruptUsedBuffer) }
 
 // raise interrupts the driver for a reason. The reason is there before the
 // edge, and the driver clears only the reasons that it has read: none is lost.
+// That the configuration has changed is raised with mu held if there is a Page.
 func (c *control) raise(reason uint32) {
 	c.fresh.Or(reason)
-	c.interruptDriver()
-}
-
-// raiseConfig tells the driver that the configuration or the status has changed. mu
-// is held.
-func (c *control) raiseConfig() {
-	if c.Page != nil {
-		c.raiseShown()
-		return
+	if c.Page != nil && reason == interruptConfig {
+		c.show()
 	}
-	c.raise(interruptConfig)
-}
-
-func (c *control) interruptDriver() {
 	if err := c.Interrupt(); err != nil {
 		c.Fail(fmt.Errorf("%s: %w", c.Name, err))
 	}
@@ -355,27 +340,8 @@ func (c *control) acknowledge(reasons uint32) { c.read.And(^reasons) }
 func (c *control) configChanged() {
 	c.tellMu.Lock()
 	defer c.tellMu.Unlock()
-	switch {
-	case !c.tells:
-	case c.Page == nil:
+	if c.tells {
 		c.raise(interruptConfig)
-	case !c.telling:
-		// The device may hold a lock that the configuration is read under, and
-		// a reset waits for the device with mu held: neither waits here.
-		c.telling = true
-		c.running.Go(c.tellShown)
-	}
-}
-
-// tellShown tells the driver of all changes of the configuration until now.
-func (c *control) tellShown() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tellMu.Lock()
-	c.telling = false
-	c.tellMu.Unlock()
-	if c.session != nil {
-		c.raiseShown()
 	}
 }
 
@@ -387,7 +353,7 @@ func (c *control) tellConfig() {
 	c.tells = true
 	c.tellMu.Unlock()
 	if c.refreshConfig(); c.generation != c.known {
-		c.raiseConfig()
+		c.raise(interruptConfig)
 	}
 }
 

@@ -27,7 +27,6 @@ func NewMMIO(dev Device, o Options) (*MMIO, error) {
 	m := &MMIO{control: c}
 	c.show = m.show
 	m.show()
-	m.known = m.generation
 	return m, nil
 }
 
@@ -63,7 +62,7 @@ func (m *MMIO) Close() error { return m.close() }
 // ReadIO implements devices.Device. What is no register, or not read with the
 // width the driver must use (virtio-v1.2 §4.2.2.2), reads as zero.
 func (m *MMIO) ReadIO(off uint64, p []byte) {
-	if off == regInterruptStatus && len(p) == 4 && m.Page == nil {
+	if off == regInterruptStatus && len(p) == 4 {
 		le.PutUint32(p, m.interruptStatus()) // without a lock, for the sake of its speed
 		return
 	}
@@ -101,7 +100,7 @@ func (m *MMIO) read(off uint64) uint32 {
 			return 1
 		}
 	case regInterruptStatus:
-		return m.shownStatus()
+		return m.interruptStatus()
 	case regStatus:
 		return uint32(m.status)
 	case regSHMLenLow, regSHMLenHigh, regSHMBaseLow, regSHMBaseHigh:
@@ -144,12 +143,8 @@ func (m *MMIO) WriteIO(off uint64, p []byte) {
 	v := le.Uint32(p)
 	switch off {
 	case regInterruptACK:
-		if m.Page == nil {
-			m.acknowledge(v)
-			return
-		}
-		if v&interruptConfig == 0 {
-			return // what else there is lasts
+		if m.acknowledge(v); m.Page == nil || v&interruptConfig == 0 {
+			return // it has changed nothing that a Page has
 		}
 	case regQueueNotify:
 		m.notify(v)
@@ -186,8 +181,6 @@ func (m *MMIO) writeConfig(off int, p []byte) {
 // write writes a register.
 func (m *MMIO) write(off uint64, v uint32) {
 	switch off {
-	case regInterruptACK:
-		m.acknowledgeShown(v)
 	case regDeviceFeaturesSel:
 		m.deviceFeaturesSel = v
 	case regDriverFeaturesSel:

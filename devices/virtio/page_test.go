@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,11 @@ import (
 	"microvm/devices/virtio/virtiotest"
 	"microvm/kvm/guestmem"
 )
+
+// A still device is an echo whose configuration space changes only by the driver.
+type still struct{ virtio.Device }
+
+func (s still) WriteConfig(off int, p []byte) { s.Device.(*echo).WriteConfig(off, p) }
 
 // A pageDevice is a device with the page that its registers are read from.
 type pageDevice struct {
@@ -27,15 +30,12 @@ type pageDevice struct {
 
 func newPageDevice(t *testing.T, dev virtio.Device) *pageDevice {
 	t.Helper()
-	d := &pageDevice{page: virtiotest.NewPage(t), edges: make(chan uint32, 100), after: func() {}}
+	d := &pageDevice{page: make([]byte, virtio.PageSize), edges: make(chan uint32, 100), after: func() {}}
 	var err error
 	d.MMIO, err = virtio.NewMMIO(dev, virtio.Options{
 		Name: "test", Memory: guestmem.NewHeap(guestmem.Range{Size: virtiotest.MemorySize}), Page: d.page,
 		Interrupt: func() error {
-			select {
-			case d.edges <- d.register(virtiotest.InterruptStatus):
-			default: // of so many nobody waits for
-			}
+			d.edges <- d.register(virtiotest.InterruptStatus)
 			return nil
 		},
 		Fail: func(err error) { t.Error(err) },
@@ -68,9 +68,15 @@ func (d *pageDevice) start() {
 	}
 }
 
+func TestShows(t *testing.T) {
+	if e := newEcho(); virtio.Shows(e) || !virtio.Shows(still{e}) {
+		t.Error("a page for a device that changes its configuration, or none for one that does not")
+	}
+}
+
 // Whatever the driver writes, in whatever state: the page is what the registers are.
 func TestPageIsRegisters(t *testing.T) {
-	d := newPageDevice(t, newEcho())
+	d := newPageDevice(t, still{newEcho()})
 	values := []uint32{0, 1, 2, 3, 4, 8, 0xb, 0xf, 0x80, 0x1000, 0xffffffff}
 	states := make(map[virtio.Status]bool)
 	d.after = func() {
@@ -100,7 +106,7 @@ func TestPageIsRegisters(t *testing.T) {
 // configuration from before its interrupt until it is acknowledged.
 func TestPageInterruptStatus(t *testing.T) {
 	e := newEcho()
-	d := newPageDevice(t, e)
+	d := newPageDevice(t, still{e})
 	status := func(want uint32, when string) {
 		t.Helper()
 		if got := d.register(virtiotest.InterruptStatus); got != want {
@@ -122,100 +128,23 @@ func TestPageInterruptStatus(t *testing.T) {
 	status(0, "after a reset")
 }
 
-// interrupted waits for an interrupt, at which the page has an interrupt status.
-func (d *pageDevice) interrupted(t *testing.T, status uint32) {
-	t.Helper()
+// A breakdown is in the page before its interrupt, and an old acknowledgement does
+// not take it away.
+func TestPageBreakdown(t *testing.T) {
+	d := newPageDevice(t, still{&breaking{echo: newEcho()}})
+	d.start()
 	select {
 	case got := <-d.edges:
-		if got != status {
-			t.Errorf("at the interrupt: interrupt status %#x, want %#x", got, status)
+		if got != 3 {
+			t.Errorf("at the interrupt: interrupt status %#x", got)
 		}
 	case <-time.After(virtiotest.Patience):
 		t.Fatal("no interrupt")
 	}
-}
-
-// A change of the configuration by the device is in the page before its interrupt, and
-// an acknowledgement that comes late is not of it.
-func TestPageConfigChange(t *testing.T) {
-	e := newEcho()
-	d := newPageDevice(t, e)
-	d.start()
-	before := d.register(virtiotest.ConfigGeneration)
-	for _, config := range []string{"CONFIG", "Config"} {
-		e.setConfig(config)
-		e.changed()
-		d.interrupted(t, 3)
-		if got := string(d.page[virtiotest.Config:][:len(config)]); got != config {
-			t.Errorf("the page has %q, want %q", got, config)
-		}
+	d.write(virtiotest.InterruptACK, 3)
+	if got := d.register(virtiotest.InterruptStatus); got != 3 {
+		t.Errorf("after an acknowledgement: interrupt status %#x", got)
 	}
-	if after := d.register(virtiotest.ConfigGeneration); after == before {
-		t.Error("the generation has not changed")
-	}
-	for _, want := range []uint32{3, 1, 1} {
-		d.write(virtiotest.InterruptACK, 3)
-		if got := d.register(virtiotest.InterruptStatus); got != want {
-			t.Errorf("after an acknowledgement: interrupt status %#x, want %#x", got, want)
-		}
-	}
-}
-
-// A driver that reads the generation before and after reads a configuration that was.
-func TestPageConfigGeneration(t *testing.T) {
-	e := newEcho()
-	d := newPageDevice(t, e)
-	d.start()
-	stop := make(chan struct{})
-	var changing sync.WaitGroup
-	changing.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			case <-d.edges:
-			default:
-				e.setConfig(strings.Repeat(string(rune('a'+i%26)), 6))
-				e.changed()
-			}
-		}
-	})
-	seen := make(map[string]bool)
-	for began := time.Now(); time.Since(began) < time.Second; {
-		before := d.register(virtiotest.ConfigGeneration)
-		config := string(d.page[virtiotest.Config:][:6])
-		if d.register(virtiotest.ConfigGeneration) != before {
-			continue
-		}
-		if seen[config] = true; config != "config" && config != strings.Repeat(config[:1], 6) {
-			t.Errorf("read %q", config)
-			break
-		}
-	}
-	close(stop)
-	changing.Wait()
-	if len(seen) < 3 {
-		t.Errorf("read only %v", seen)
-	}
-}
-
-// The device stops while it has changes to tell.
-func TestPageStop(t *testing.T) {
-	for range 100 {
-		e := newEcho()
-		d := newPageDevice(t, e)
-		d.start()
-		e.changed()
-		d.Stop()
-		e.changed()
-	}
-}
-
-// A breakdown is in the page before its interrupt.
-func TestPageBreakdown(t *testing.T) {
-	d := newPageDevice(t, &breaking{echo: newEcho()})
-	d.start()
-	d.interrupted(t, 3)
 	if got := virtio.Status(d.register(virtiotest.StatusReg)); got&virtio.StatusNeedsReset == 0 {
 		t.Errorf("status %v", got)
 	}

@@ -76,8 +76,8 @@ func newDriver(t testing.TB, dev virtio.Device, mem *guestmem.Memory) *Driver {
 		T: t, Memory: mem,
 		Failed: make(chan error, 16), got: make(chan struct{}, 1), free: guestmem.PageSize,
 	}
-	if _, changes := dev.(virtio.ConfigChanger); !changes {
-		d.page = NewPage(t) // the others' tests look at the interrupt status as it is without one
+	if virtio.Shows(dev) {
+		d.page = newPage(t)
 	}
 	var err error
 	d.Device, err = virtio.NewMMIO(dev, virtio.Options{
@@ -106,9 +106,9 @@ func newDriver(t testing.TB, dev virtio.Device, mem *guestmem.Memory) *Driver {
 	return d
 }
 
-// NewPage returns a page for a device's registers. The race detector does not see it:
-// the driver reads it while the device writes it.
-func NewPage(t testing.TB) []byte {
+// newPage is a page that the race detector does not see: the driver reads it while
+// the device writes it.
+func newPage(t testing.TB) []byte {
 	t.Helper()
 	mem, err := guestmem.New(guestmem.Range{Size: virtio.PageSize})
 	if err != nil {
