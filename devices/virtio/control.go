@@ -45,6 +45,7 @@ type control struct {
 	fresh, read atomic.Uint32
 
 	lasting  atomic.Uint32 // what of it stays when it is acknowledged
+	statusMu sync.Mutex    // held while it is put into Page; taken last
 	show     func()        // brings Page up to date, under mu
 	counts   []queueCounts // one a queue
 	sessions atomic.Uint64
@@ -204,9 +205,6 @@ func (c *control) start() {
 			return
 		}
 	}
-	if c.Page != nil {
-		c.lasting.Store(interruptUsedBuffer) // see MMIO.show
-	}
 	c.tellConfig()
 	r := &running{cancel: cancel, done: make(chan struct{})}
 	c.session = r
@@ -318,7 +316,11 @@ func (c *control) raiseUsed() { c.raise(interruptUsedBuffer) }
 // That the configuration has changed is raised with mu held if there is a Page.
 func (c *control) raise(reason uint32) {
 	c.fresh.Or(reason)
-	if c.Page != nil && reason == interruptConfig {
+	switch {
+	case c.Page == nil:
+	case reason == interruptUsedBuffer:
+		c.showUsed()
+	default:
 		c.show()
 	}
 	if err := c.Interrupt(); err != nil {
