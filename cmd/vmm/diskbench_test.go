@@ -193,9 +193,7 @@ func reportTurns(b *testing.B, workload string, names []string, samples map[stri
 	if len(names) < 2 {
 		b.Fatal("every guest of another monitor was lost")
 	}
-	best := slices.MaxFunc(names[1:], func(x, y string) int {
-		return int(measure.Median(samples[x]) - measure.Median(samples[y]))
-	})
+	best := bestOf(names[1:], samples)
 	var ratios []float64
 	for turn, ours := range samples[names[0]] {
 		ratios = append(ratios, ours/samples[best][turn])

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -167,17 +169,23 @@ func compareGuests(b *testing.B, arms []guestArm, script ...string) {
 				b.Fatalf("%s did not measure %s", a.name, name)
 			}
 		}
-		best := arms[1].name
+		var others []string
 		for _, a := range arms[1:] {
+			others = append(others, a.name)
 			b.Logf("%s: %s %.0f", name, a.name, measure.Median(samples[name][a.name]))
-			if measure.Median(samples[name][a.name]) > measure.Median(samples[name][best]) {
-				best = a.name
-			}
 		}
+		best := bestOf(others, samples[name])
 		r := measure.RatioOf(samples[name][arms[0].name], samples[name][best])
 		b.Logf("%s: %s / %s: %v; medians %.0f and %.0f a second", name, arms[0].name, best, r, r.A, r.B)
 		b.ReportMetric(r.Ratio, strings.ReplaceAll(name, ":", "-")+"-ratio")
 	}
+}
+
+// bestOf is the one of arms with the largest median.
+func bestOf(arms []string, samples map[string][]float64) string {
+	return slices.MaxFunc(arms, func(x, y string) int {
+		return cmp.Compare(measure.Median(samples[x]), measure.Median(samples[y]))
+	})
 }
 
 // BenchmarkNet compares networks with QEMU's: over a tap interface, without and

@@ -79,7 +79,7 @@ func (h *herd) add(ctx context.Context) (time.Duration, error) {
 }
 
 // said returns what an instance has said when it waits.
-func (h *herd) said(ctx context.Context, i *arm.Instance) (string, error) {
+func (h *herd) said(ctx context.Context, i *arm.Instance) ([]protocol.Line, error) {
 	ctx, cancel := h.patience(ctx)
 	defer cancel()
 	for {
@@ -87,13 +87,13 @@ func (h *herd) said(ctx context.Context, i *arm.Instance) (string, error) {
 		whole = whole[:strings.LastIndexByte(whole, '\n')+1] // the rest may be part of a line
 		lines, err := parseOutput(whole)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if slices.ContainsFunc(lines, isWaiting) {
-			return whole, nil
+			return lines, nil
 		}
 		if err := sleep(ctx, pollTime); err != nil {
-			return "", fmt.Errorf("has not said all: %w", err)
+			return nil, fmt.Errorf("has not said all: %w", err)
 		}
 	}
 }

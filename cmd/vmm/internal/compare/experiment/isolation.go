@@ -91,21 +91,21 @@ func (s *Session) recordSides(ctx context.Context, a PreparedArm) error {
 	a.Prepared = wrapped{a.Prepared, []string{"/bin/sh", "-c", `"$@"; exit $?`, "sh"}}
 	h := &herd{Session: s, arm: a, first: protocol.ModeReach}
 	_, err := h.add(ctx)
-	var output string
+	var said []protocol.Line
 	if err == nil {
-		output, err = h.said(ctx, h.all[0])
+		said, err = h.said(ctx, h.all[0])
 	}
 	var samples []compare.Sample
 	if err == nil {
 		samples, err = inspectServer(h.all[0], a.Kind())
 	}
-	if err = errors.Join(err, h.dismiss(ctx)); output == "" {
+	if err = errors.Join(err, h.dismiss(ctx)); said == nil {
 		return errors.Join(
 			s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: SeenFiles, Unit: compare.Count}, err),
 			s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: HostNamespaces, Unit: compare.Count}, err))
 	}
-	if said := s.recordSaid(ctx, a.Name(), output, nil, seen); said != nil {
-		return said
+	if err := s.recordSaid(a.Name(), said, nil, seen); err != nil {
+		return err
 	}
 	for i := range samples {
 		samples[i].Arm = a.Name()

@@ -85,39 +85,36 @@ func kernel(ctx context.Context, s *Session) error {
 // identify starts an instance, which goes on, and records what it says of the kernel.
 func (h *herd) identify(ctx context.Context) error {
 	_, err := h.add(ctx)
-	var output string
+	var said []protocol.Line
 	if err == nil {
-		output, err = h.said(ctx, h.all[0])
+		said, err = h.said(ctx, h.all[0])
 	}
-	if err != nil {
-		return h.Failed(ctx, compare.Sample{Arm: h.arm.Name(), Metric: KernelRelease}, err)
-	}
-	return h.recordIdentity(ctx, h.arm, output)
+	return h.recordIdentity(ctx, h.arm, said, err)
 }
 
 // identity records what the payload says of the kernel in an instance of its own.
 func (s *Session) identity(ctx context.Context, a PreparedArm) error {
 	result, err := s.Complete(ctx, a, []string{program, protocol.ModeIdentity})
+	var said []protocol.Line
+	if err == nil {
+		said, err = parseOutput(result.Output)
+	}
+	return s.recordIdentity(ctx, a, said, err)
+}
+
+// recordIdentity records what a payload has said of the kernel, or why it has not.
+func (s *Session) recordIdentity(ctx context.Context, a PreparedArm, said []protocol.Line, err error) error {
 	if err != nil {
 		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: KernelRelease}, err)
 	}
-	return s.recordIdentity(ctx, a, result.Output)
-}
-
-func (s *Session) recordIdentity(ctx context.Context, a PreparedArm, output string) error {
 	if s.Done(a.Name(), KernelRelease, 0) > 0 { // by the run that this one goes on with
 		return nil
 	}
-	return s.recordSaid(ctx, a.Name(), output, kernelTexts, kernelCounts)
+	return s.recordSaid(a.Name(), said, kernelTexts, kernelCounts)
 }
 
-// recordSaid records those of texts and counts that the payload says. The first
-// text or else count must be there.
-func (s *Session) recordSaid(ctx context.Context, name, output string, texts, counts []string) error {
-	said, err := parseOutput(output)
-	if err != nil {
-		return s.Failed(ctx, compare.Sample{Arm: name, Metric: slices.Concat(texts, counts)[0]}, err)
-	}
+// recordSaid records those of texts and counts that the payload has said.
+func (s *Session) recordSaid(name string, said []protocol.Line, texts, counts []string) error {
 	for _, line := range said {
 		sample := compare.Sample{Arm: name}
 		switch line := line.(type) {

@@ -136,11 +136,7 @@ func (h *herd) recordMemory(ctx context.Context, before room) error {
 func (h *herd) askGuests(ctx context.Context, sums map[string]float64) error {
 	metrics := map[string]string{protocol.KernelMemory: MemoryGuestTotal, protocol.KernelMemoryUsed: MemoryGuestUsed}
 	for _, i := range h.all {
-		output, err := h.said(ctx, i)
-		if err != nil {
-			return err
-		}
-		lines, err := parseOutput(output)
+		lines, err := h.said(ctx, i)
 		if err != nil {
 			return err
 		}
