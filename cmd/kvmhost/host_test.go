@@ -246,6 +246,30 @@ func TestClosedOutputReachesTheCommand(t *testing.T) {
 	}
 }
 
+// What the command wrote arrives whole although it is read long after the
+// command's end.
+func TestSlowReader(t *testing.T) {
+	random := make([]byte, 1<<20)
+	rand.Read(random)
+	cmd := kvmhost(t, "cat", "data")
+	if err := os.WriteFile(filepath.Join(cmd.Dir, "data"), random, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, cmd)
+	var read bytes.Buffer
+	for err == nil {
+		time.Sleep(10 * time.Millisecond)
+		_, err = io.CopyN(&read, stdout, 8<<10)
+	}
+	if status := exitStatus(t, cmd.Wait()); status != 0 || !bytes.Equal(read.Bytes(), random) {
+		t.Errorf("exit status %d and %d bytes, not 0 and the %d of the file", status, read.Len(), len(random))
+	}
+}
+
 func TestDirect(t *testing.T) {
 	cmd := exec.Command(self(t), "--direct", "sh", "-c", "cat; exit 4")
 	cmd.Env = append(os.Environ(), asKVMHost+"=1")

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
@@ -23,6 +24,7 @@ func (e hostError) Error() string { return "the throw-away host " + string(e) }
 
 var (
 	errHostGone  = hostError("ended before the command did")
+	errCutShort  = hostError("ended before all that the command wrote had come through")
 	errHostLate  = hostError(fmt.Sprintf("did not run the command within %v", startPatience))
 	errHostHangs = hostError(fmt.Sprintf("hangs: no sign of life for %v", maxUnanswered*pingTime))
 )
@@ -44,7 +46,7 @@ const (
 )
 
 // forwarded are the signals that are passed on to the command. While there is
-// no command yet, or the host does not answer, they end kvmhost.
+// no command yet or any more, or the host does not answer, they end kvmhost.
 var forwarded = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
 
 // A session is kvmhost's side of the conversation with the throw-away host
@@ -59,14 +61,16 @@ type session struct {
 
 	started    bool // the command runs
 	unanswered int  // questions for a sign of life
-	ended      bool // the command does not run any more, and status is its exit status
+	exited     bool // the command has ended, with status, and what it wrote may be on its way
+	ended      bool // there is no more to do but to exit with status
 	status     int
 	restore    func() // gives the terminal back as it was
 
 	messages  chan wire.Message // closed when the host is gone
 	closed    chan string       // the names of outputs that nobody reads any more
+	drained   chan error        // when all that the command wrote has come through, or cannot
 	left      chan struct{}     // closed when run has returned
-	outputs   sync.WaitGroup
+	outputs   errgroup.Group
 	receiving sync.WaitGroup
 }
 
@@ -92,18 +96,19 @@ func newSession(job *wire.Job, ports []*os.File, signals <-chan os.Signal, p *pr
 	}
 	s := &session{
 		job: job, restore: func() {}, control: wire.NewConn(ports[0]), signals: signals, input: input, progress: p,
-		messages: make(chan wire.Message), closed: make(chan string, 2), left: make(chan struct{}),
+		messages: make(chan wire.Message), closed: make(chan string, 2),
+		drained: make(chan error, 1), left: make(chan struct{}),
 	}
 	s.receiving.Go(s.receive)
-	s.outputs.Go(func() { s.copyOutput(os.Stdout, ports[2], wire.Stdout) })
-	s.outputs.Go(func() { s.copyOutput(os.Stderr, ports[3], wire.Stderr) })
+	s.outputs.Go(func() error { return s.copyOutput(os.Stdout, ports[2], wire.Stdout) })
+	s.outputs.Go(func() error { return s.copyOutput(os.Stderr, ports[3], wire.Stderr) })
 	return s, nil
 }
 
 // wait waits for everything that the session started.
 func (s *session) wait() {
 	s.input.stop()
-	s.outputs.Wait()
+	_ = s.outputs.Wait() // an output that was cut short is run's to report
 	s.receiving.Wait()
 }
 
@@ -123,10 +128,10 @@ func (s *session) receive() {
 	}
 }
 
-// copyOutput copies what the command writes. If the host is gone, receive
-// sees it too.
-func (s *session) copyOutput(to, port *os.File, stream string) {
-	_ = wire.ReceiveStream(to, port, func() { s.closed <- stream })
+// copyOutput copies what the command writes. Its error means that the host is gone,
+// which receive sees too.
+func (s *session) copyOutput(to, port *os.File, stream string) error {
+	return wire.ReceiveStream(to, port, func() { s.closed <- stream })
 }
 
 // run has the job done and returns the command's exit status. When it returns
@@ -143,13 +148,22 @@ func (s *session) run() (status int, err error) {
 		select {
 		case sig := <-s.signals:
 			err = s.onSignal(sig.(syscall.Signal))
+		case err = <-s.drained:
+			if err != nil {
+				err = errCutShort
+			}
+			s.ended = true
 		case stream := <-s.closed:
 			err = s.send(wire.Message{Kind: wire.Closed, Stream: stream})
 		case m, alive := <-s.messages:
-			if !alive {
-				return 0, errHostGone
+			switch {
+			case alive:
+				err = s.onMessage(m)
+			case s.exited:
+				err = errCutShort
+			default:
+				err = errHostGone
 			}
-			err = s.onMessage(m)
 		case <-late.C:
 			if !s.started {
 				err = errHostLate
@@ -191,7 +205,7 @@ func (s *session) onSignal(number syscall.Signal) error {
 			return nil
 		}
 		return s.send(wire.Message{Kind: wire.Resize, Size: terminalSize()})
-	case !s.started || s.unanswered >= deafAfter:
+	case !s.started || s.exited || s.unanswered >= deafAfter:
 		s.end(command.StatusSignal + int(number))
 		return nil
 	}
@@ -218,8 +232,8 @@ func (s *session) onMessage(m wire.Message) error {
 	case wire.Pong:
 		s.unanswered = 0
 	case wire.Exit:
-		s.outputs.Wait()
-		s.end(m.Status)
+		s.exited, s.status = true, m.Status
+		go func() { s.drained <- s.outputs.Wait() }()
 	case wire.Fail:
 		return &command.Error{Status: m.Status, Err: errors.New(m.Text)}
 	}

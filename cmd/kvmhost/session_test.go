@@ -13,17 +13,18 @@ import (
 // A signal is the command's, and kvmhost's own if the host would not pass it on.
 func TestSignalToDeafHost(t *testing.T) {
 	for _, tt := range []struct {
-		name       string
-		started    bool
-		unanswered int
-		ended      bool
+		name            string
+		started, exited bool
+		unanswered      int
+		ended           bool
 	}{
-		{"no command yet", false, 0, true},
-		{"the command runs", true, deafAfter - 1, false},
-		{"the host does not answer", true, deafAfter, true},
+		{"no command yet", false, false, 0, true},
+		{"the command runs", true, false, deafAfter - 1, false},
+		{"the host does not answer", true, false, deafAfter, true},
+		{"the command has ended", true, true, 0, true},
 	} {
 		var port bytes.Buffer
-		s := &session{control: wire.NewConn(&port), started: tt.started, unanswered: tt.unanswered}
+		s := &session{control: wire.NewConn(&port), started: tt.started, exited: tt.exited, unanswered: tt.unanswered}
 		if err := s.onSignal(unix.SIGTERM); err != nil || s.ended != tt.ended || s.ended == (port.Len() > 0) {
 			t.Errorf("%s: %v, ended %t, %d bytes sent", tt.name, err, s.ended, port.Len())
 		}

@@ -6,54 +6,63 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/creack/pty"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"microvm/cmd/kvmhost/internal/command"
 	"microvm/cmd/kvmhost/internal/wire"
 )
 
-// run runs the job and reports how it ended.
-func (s *session) run(job *wire.Job) error {
+// A running command is the job's, with our ends of its standard streams.
+type running struct {
+	pid int
+	*streams
+}
+
+// start starts the job's command and the copying of its streams.
+func (s *session) start(job *wire.Job) (*running, error) {
 	st, err := openStreams(job)
 	if err != nil {
-		return s.fail(err)
+		return nil, err
 	}
 	pid, err := start(job, st)
 	if err != nil {
-		return s.fail(err)
+		return nil, err
 	}
 	if err := s.send(wire.Message{Kind: wire.Started}); err != nil {
-		return err
+		return nil, err
 	}
-	var output sync.WaitGroup
-	output.Go(func() { s.output(s.stdout, st.out) })
-	output.Go(func() { s.output(s.stderr, st.err) })
-	// These two end with this host.
-	go s.input(st)
-	go s.obey(pid, st)
+	go s.input(st) // ends with this host
+	return &running{pid, st}, nil
+}
 
-	status := wait(pid)
+// finish waits for the command's end and for all that it has written, and reports
+// how it ended.
+func (s *session) finish(c *running, shares []wire.Share) {
+	var output errgroup.Group
+	output.Go(func() error { return wire.SendStream(s.stdout, c.out) })
+	output.Go(func() error { return wire.SendStream(s.stderr, c.err) })
+	status := wait(c.pid)
 	killAll() // so that whoever still holds the pipes lets go of them
-	output.Wait()
-	if err := syncShares(job.Shares); err != nil {
-		return s.fail(err)
+	if err := errors.Join(output.Wait(), syncShares(shares)); err != nil {
+		s.fail(err)
+		return
 	}
-	return s.send(wire.Message{Kind: wire.Exit, Status: status})
+	s.tell(wire.Message{Kind: wire.Exit, Status: status})
 }
 
 // fail reports that err kept the command from running or its results from
 // reaching the real host.
-func (s *session) fail(err error) error {
+func (s *session) fail(err error) {
 	status := command.StatusFailure
 	var commandErr *command.Error
 	if errors.As(err, &commandErr) {
 		status = commandErr.Status
 	}
-	return s.send(wire.Message{Kind: wire.Fail, Status: status, Text: err.Error()})
+	s.tell(wire.Message{Kind: wire.Fail, Status: status, Text: err.Error()})
 }
 
 // streams are the command's standard streams: its ends, which it alone keeps,
@@ -154,10 +163,6 @@ func wait(pid int) int {
 	}
 }
 
-// output sends what the command writes. That it cannot is kvmhost's end, which
-// obey sees.
-func (s *session) output(port io.Writer, from io.Reader) { _ = wire.SendStream(port, from) }
-
 // input passes on what the command is to read, to the end. A terminal has no
 // end but its hang-up, which comes as a signal.
 func (s *session) input(st *streams) {
@@ -167,27 +172,26 @@ func (s *session) input(st *streams) {
 	}
 }
 
-// obey does what kvmhost asks for while the command runs. When kvmhost goes
-// away, so does this host.
-func (s *session) obey(pid int, st *streams) {
+// obey does what kvmhost asks for, until kvmhost goes away. There is no command, c,
+// if it could not be started.
+func (s *session) obey(c *running) {
 	for {
 		m, err := s.control.Receive()
 		if err != nil {
-			powerOff()
+			return
 		}
-		switch m.Kind {
-		case wire.Signal:
-			_ = syscall.Kill(-pid, syscall.Signal(m.Number)) // it may have ended by now
-		case wire.Resize:
-			st.resize(m.Size)
-		case wire.Ping:
-			_ = s.send(wire.Message{Kind: wire.Pong}) // a control port that fails is Receive's to see
-		case wire.Closed:
-			if m.Stream == wire.Stdout {
-				st.out.Close()
-			} else {
-				st.err.Close()
-			}
+		switch {
+		case m.Kind == wire.Ping:
+			s.tell(wire.Message{Kind: wire.Pong})
+		case c == nil:
+		case m.Kind == wire.Signal:
+			_ = syscall.Kill(-c.pid, syscall.Signal(m.Number)) // it may have ended by now
+		case m.Kind == wire.Resize:
+			c.resize(m.Size)
+		case m.Kind == wire.Closed && m.Stream == wire.Stdout:
+			c.out.Close()
+		case m.Kind == wire.Closed:
+			c.err.Close()
 		}
 	}
 }

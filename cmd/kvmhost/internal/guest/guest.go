@@ -68,11 +68,8 @@ func run() error {
 	if m.Kind != wire.Run {
 		return fmt.Errorf("control port: message of kind %d where a job is due", m.Kind)
 	}
-	if err := becomeHost(&m.Job); err != nil {
-		return s.fail(err)
-	}
-	s.mark("file systems mounted")
-	return s.run(&m.Job)
+	s.do(&m.Job)
+	return nil
 }
 
 // loadModules loads the modules in dir in the order of their names.
@@ -147,9 +144,31 @@ func (s *session) send(m wire.Message) error {
 	return s.control.Send(m)
 }
 
-// mark tells kvmhost how far this host has come. That it cannot be told is no
-// reason to stop: the next reader or writer of the port will see why.
-func (s *session) mark(text string) { _ = s.send(wire.Message{Kind: wire.Mark, Text: text}) }
+// tell sends what kvmhost can do without. That it cannot be told is no reason to
+// stop: if it has gone away, obey sees that.
+func (s *session) tell(m wire.Message) { _ = s.send(m) }
+
+// do runs the job and reports how it ended. It returns when kvmhost has gone away:
+// kvmhost stops this host once it has read everything, and what is still in the ports'
+// queues when a host powers itself off is lost.
+func (s *session) do(job *wire.Job) {
+	c, err := s.begin(job)
+	if err != nil {
+		s.fail(err)
+	} else {
+		go s.finish(c, job.Shares)
+	}
+	s.obey(c)
+}
+
+// begin makes this host look like the real one and starts the command.
+func (s *session) begin(job *wire.Job) (*running, error) {
+	if err := becomeHost(job); err != nil {
+		return nil, err
+	}
+	s.tell(wire.Message{Kind: wire.Mark, Text: "file systems mounted"})
+	return s.start(job)
+}
 
 // killAll ends every process but this one.
 func killAll() { _ = syscall.Kill(-1, syscall.SIGKILL) }
