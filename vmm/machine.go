@@ -169,10 +169,10 @@ func (m *Machine) create() (err error) {
 	if m.vm, err = m.system.CreateVM(); err != nil {
 		return err
 	}
-	if err := m.addSlots(m.mem, 0); err != nil {
+	if err := m.addSlots(m.mem); err != nil {
 		return err
 	}
-	if err := m.mapRegisters(); err != nil {
+	if err := m.showPages(); err != nil {
 		return err
 	}
 	if err := m.vm.SetIdentityMapAddr(identityMapAddr); err != nil {
@@ -215,21 +215,26 @@ func (m *Machine) create() (err error) {
 }
 
 // addSlots puts mem at its addresses in the guest's memory.
-func (m *Machine) addSlots(mem *guestmem.Memory, flags kvm.SlotFlags) error {
+func (m *Machine) addSlots(mem *guestmem.Memory) error {
 	for _, r := range mem.Ranges() {
-		host, err := mem.HostAddr(r)
-		if err != nil {
-			return err
-		}
-		err = m.vm.SetUserMemoryRegion(kvm.MemoryRegion{
-			Slot: m.slots, Flags: flags, GuestPhysAddr: uint64(r.Start), MemorySize: r.Size, UserspaceAddr: uint64(host),
-		})
-		if err != nil {
+		if err := m.setSlot(m.slots, 0, mem, r); err != nil {
 			return err
 		}
 		m.slots++
 	}
 	return nil
+}
+
+// setSlot puts the range r of mem into the guest's memory, as KVM's memory slot of that
+// number.
+func (m *Machine) setSlot(slot uint32, flags kvm.SlotFlags, mem *guestmem.Memory, r guestmem.Range) error {
+	host, err := mem.HostAddr(r)
+	if err != nil {
+		return err
+	}
+	return m.vm.SetUserMemoryRegion(kvm.MemoryRegion{
+		Slot: slot, Flags: flags, GuestPhysAddr: uint64(r.Start), MemorySize: r.Size, UserspaceAddr: uint64(host),
+	})
 }
 
 // end records how the guest ended; the first caller's word stands. It does not

@@ -24,7 +24,8 @@ type virtioSlot struct {
 	base   guestmem.Addr
 	gsi    uint32
 	irq    eventfd.FD       // a write to it is an edge on gsi
-	page   *guestmem.Memory // what the guest reads at base without an exit; nil if each read is one
+	page   *guestmem.Memory // what the guest can read at base without an exit; nil if each read is one
+	slot   uint32           // of KVM's memory slots, for page
 
 	kernel atomic.Bool // the host's kernel may write to irq
 	pulse  sync.Mutex  // held while gsi is high: another edge would be lost meanwhile
@@ -81,8 +82,8 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 	if hook := m.config.Trace; hook != nil && hook.Virtio != nil {
 		o.Trace = hook.Virtio(name)
 	}
-	if virtio.Shows(dev) && !m.config.Trace.seesExits() {
-		if o.Page, err = s.addPage(); err != nil {
+	if !m.config.Trace.seesExits() {
+		if o.Page, err = m.addPage(s); err != nil {
 			return errors.Join(err, irq.Close())
 		}
 	}
@@ -94,11 +95,21 @@ func (m *Machine) addVirtio(name string, dev virtio.Device) (err error) {
 }
 
 // addPage makes the memory from which the guest reads the registers of s.
-func (s *virtioSlot) addPage() (_ []byte, err error) {
-	if s.page, err = guestmem.New(guestmem.Range{Start: s.base, Size: virtio.PageSize}); err != nil {
+func (m *Machine) addPage(s *virtioSlot) (_ *virtio.Page, err error) {
+	r := guestmem.Range{Start: s.base, Size: virtio.PageSize}
+	if s.page, err = guestmem.New(r); err != nil {
 		return nil, err
 	}
-	return s.page.Slice(s.base, virtio.PageSize)
+	memory, err := s.page.Slice(r.Start, r.Size)
+	if err != nil {
+		return nil, err
+	}
+	return &virtio.Page{Memory: memory, Map: func(mapped bool) error {
+		if !mapped {
+			return m.vm.SetUserMemoryRegion(kvm.MemoryRegion{Slot: s.slot}) // of no size: none
+		}
+		return m.setSlot(s.slot, kvm.SlotReadOnly, s.page, r)
+	}}, nil
 }
 
 func (s *virtioSlot) closePage() error {
@@ -108,20 +119,17 @@ func (s *virtioSlot) closePage() error {
 	return s.page.Close()
 }
 
-// mapRegisters puts the pages of registers into the guest's memory, read-only: reads
-// then have no exit, and so has an interrupt none; writes have theirs as before. A
-// KVM that cannot do that makes an exit of each read.
-func (m *Machine) mapRegisters() error {
+// showPages has the guest read the pages of registers: reads then have no exit, and so
+// has an interrupt none; writes have theirs as before. A KVM that cannot have memory
+// that is read-only makes an exit of each read.
+func (m *Machine) showPages() error {
 	if n, err := m.system.Check(kvm.CapReadOnlyMem); n == 0 || err != nil {
 		return err
 	}
 	for _, s := range m.board.virtio {
-		if s.page == nil {
-			continue
-		}
-		if err := m.addSlots(s.page, kvm.SlotReadOnly); err != nil {
-			return err
-		}
+		s.slot = m.slots
+		m.slots++
+		s.ShowPage()
 	}
 	return nil
 }

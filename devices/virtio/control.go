@@ -19,10 +19,8 @@ type Options struct {
 	Name      string // of the device, unique in the machine: "disk0"
 	Memory    *guestmem.Memory
 	Packed    bool         // offer packed virtqueues as well as split ones
+	Page      *Page        // from which the driver reads registers, or nil
 	Interrupt func() error // an edge on the device's interrupt line
-	// Page is memory of PageSize bytes from which the driver may read the
-	// registers instead of by ReadIO, or nil. The device must be one that Shows.
-	Page []byte
 	// KernelInterrupts returns an eventfd that does the same, and from now on
 	// may, for a kernel interface that interrupts the driver itself.
 	KernelInterrupts func() int
@@ -45,8 +43,6 @@ type control struct {
 	fresh, read atomic.Uint32
 
 	lasting  atomic.Uint32 // what of it stays when it is acknowledged
-	statusMu sync.Mutex    // held while it is put into Page; taken last
-	show     func()        // brings Page up to date, under mu
 	counts   []queueCounts // one a queue
 	sessions atomic.Uint64
 	running  sync.WaitGroup // goroutines of sessions
@@ -67,8 +63,12 @@ type control struct {
 	generation uint32
 	known      uint32 // the generation when the driver reset the device
 
-	tellMu sync.Mutex // guards tells; taken last, for a device tells of changes under its locks
+	tellMu sync.Mutex // guards tells; taken after a device's locks, under which it tells of changes
 	tells  bool       // the driver has set DRIVER_OK: it is told of changes of the configuration
+
+	pageMu     sync.Mutex // guards the interrupt status in Page, and these; taken last
+	showsPage  bool       // Page may be in its place
+	pageMapped bool       // and is
 }
 
 // A queueSetup is what the driver has said of a queue.
@@ -193,7 +193,8 @@ func (c *control) start() {
 		Features: c.accepted, Memory: c.Memory,
 		Queues: make([]*Queue, len(c.queues)),
 		kernelInterrupts: func() int {
-			c.lasting.Store(interruptUsedBuffer)
+			c.lasting.Or(interruptUsedBuffer)
+			c.showStatus()
 			return c.KernelInterrupts()
 		},
 	}
@@ -264,9 +265,6 @@ func (c *control) breakDown(err error) {
 	c.status |= StatusNeedsReset
 	c.traceStatus(err)
 	if c.status&StatusDriverOK != 0 {
-		if c.Page != nil {
-			c.lasting.Or(interruptConfig) // until the reset: an acknowledgement may be of an earlier one
-		}
 		c.raise(interruptConfig)
 	}
 }
@@ -294,6 +292,9 @@ func (c *control) stop() {
 	c.stopped = true
 	c.endSession()
 	c.mu.Unlock()
+	c.tellMu.Lock()
+	c.tells = false
+	c.tellMu.Unlock()
 	c.running.Wait()
 }
 
@@ -313,7 +314,6 @@ func (c *control) raiseUsed() { c.raise(interruptUsedBuffer) }
 
 // raise interrupts the driver for a reason. The reason is there before the
 // edge, and the driver clears only the reasons that it has read: none is lost.
-// That the configuration has changed is raised with mu held if there is a Page.
 func (c *control) raise(reason uint32) {
 	c.fresh.Or(reason)
 	switch {
@@ -321,7 +321,7 @@ func (c *control) raise(reason uint32) {
 	case reason == interruptUsedBuffer:
 		c.showUsed()
 	default:
-		c.show()
+		c.hidePage()
 	}
 	if err := c.Interrupt(); err != nil {
 		c.Fail(fmt.Errorf("%s: %w", c.Name, err))
@@ -365,7 +365,15 @@ func (c *control) tellConfig() {
 func (c *control) refreshConfig() {
 	c.scratch = c.dev.AppendConfig(c.scratch[:0])
 	if !bytes.Equal(c.scratch, c.config) {
+		c.hidePage() // not a piece from the page and another from after the change
 		c.config, c.scratch = c.scratch, c.config
 		c.generation++
 	}
+}
+
+// wroteConfig takes what the driver has written to the configuration space for what it
+// has been shown: it is no change.
+func (c *control) wroteConfig(off, n int) {
+	c.scratch = c.dev.AppendConfig(c.scratch[:0])
+	copy(c.config[off:off+n], c.scratch[off:])
 }

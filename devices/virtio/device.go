@@ -52,8 +52,8 @@ type ConfigWriter interface {
 // by what the driver writes.
 type ConfigChanger interface {
 	// OnConfigChange is called once, before the driver sees the device.
-	// After each change the device calls changed, which waits for nobody:
-	// a driver that may not know of the change yet is told.
+	// After each change the device calls changed, which takes no lock of the
+	// device's: a driver that may not know of the change yet is told.
 	OnConfigChange(changed func())
 }
 

@@ -30,6 +30,6 @@
 //
 // The control's lock guards the registers. It is held while a reset waits for
 // Run to return, so a device type must not take part in anything that waits for
-// a register access. Interrupts for used buffers and their acknowledgement do not
-// take it, and an acknowledgement may come late and from any vCPU.
+// a register access. Interrupts and the acknowledgement of used buffers do not take
+// it, and an acknowledgement may come late and from any vCPU.
 package virtio

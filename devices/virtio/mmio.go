@@ -24,10 +24,7 @@ func NewMMIO(dev Device, o Options) (*MMIO, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &MMIO{control: c}
-	c.show = m.show
-	m.show()
-	return m, nil
+	return &MMIO{control: c}, nil
 }
 
 // Name implements devices.Device.
@@ -144,7 +141,7 @@ func (m *MMIO) WriteIO(off uint64, p []byte) {
 	switch off {
 	case regInterruptACK:
 		if m.acknowledge(v); m.Page == nil || v&interruptConfig == 0 {
-			return // it has changed nothing that a Page has
+			return // and not a reason to show the page again
 		}
 	case regQueueNotify:
 		m.notify(v)
@@ -174,6 +171,7 @@ func (m *MMIO) writeConfig(off int, p []byte) {
 	defer m.mu.Unlock()
 	if w, ok := m.dev.(ConfigWriter); ok && off+len(p) <= len(m.config) {
 		w.WriteConfig(off, p)
+		m.wroteConfig(off, len(p))
 		m.show()
 	}
 }

@@ -402,7 +402,7 @@ func TestConfig(t *testing.T) {
 
 func TestConfigGeneration(t *testing.T) {
 	e := newEcho()
-	d := virtiotest.New(t, e)
+	d := virtiotest.NewWithoutPage(t, e)
 	g := d.Read32(virtiotest.ConfigGeneration)
 	d.ReadConfig(0, 3)
 	if d.Read32(virtiotest.ConfigGeneration) != g {
@@ -461,7 +461,7 @@ func TestConfigChangedEarly(t *testing.T) {
 // Only what the driver has seen is acknowledged.
 func TestInterruptAcknowledge(t *testing.T) {
 	e := newEcho()
-	d := virtiotest.New(t, e)
+	d := virtiotest.NewWithoutPage(t, e)
 	d.Start(0)
 	e.changed()
 	d.Queues[0].Add(d.Out([]byte("x")), d.In(1))

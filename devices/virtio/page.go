@@ -1,47 +1,68 @@
 package virtio
 
-import "microvm/kvm/guestmem"
+import (
+	"fmt"
 
-// PageSize is the size in bytes of the memory that a driver reads a device's
-// registers from ([Options.Page]): the least that a memory slot can have.
+	"microvm/kvm/guestmem"
+)
+
+// PageSize is the size in bytes of a [Page]: the least that a memory slot can have.
 const PageSize = guestmem.PageSize
 
-// Shows reports whether dev can be behind a page of memory that the driver reads its
-// registers from. It cannot if it changes its configuration space of its own accord.
-// Nobody sees then when the driver reads the interrupt status, and acknowledgements
-// come late: one that is of a change of the configuration might take away that there
-// was another since.
-func Shows(dev Device) bool {
-	_, changes := dev.(ConfigChanger)
-	return !changes
+// A Page is memory from which the driver can read a device's registers without an
+// exit.
+//
+// It is in the registers' place while there is no news of the configuration. While
+// there is, from before the interrupt until the driver has acknowledged it, reads are
+// exits ([MMIO.ReadIO]): only so can be known which changes the driver has read of, and
+// that one which comes between a read and its acknowledgement is another.
+type Page struct {
+	Memory []byte // PageSize bytes
+	// Map puts the page in the place of the registers in the guest's memory,
+	// read-only, or takes it away again. Its error ends the machine.
+	Map func(bool) error
 }
 
-// shown are the registers that can be read.
+// ShowPage has the driver read the page, if there is one, from now on and whenever it
+// can.
+func (m *MMIO) ShowPage() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pageMu.Lock()
+	m.showsPage = true
+	m.pageMu.Unlock()
+	m.show()
+}
+
+// shown are the registers that can be read, but for the interrupt status.
 var shown = []uint64{
 	regMagicValue, regVersion, regDeviceID, regVendorID, regDeviceFeatures, regQueueNumMax, regQueueReady,
 	regStatus, regSHMLenLow, regSHMLenHigh, regSHMBaseLow, regSHMBaseHigh, regConfigGeneration,
 }
 
-// show brings the page up to date, if there is one, after a change: by the driver's
-// write, whose exit lasts until then, or by the device's breakdown. mu is held.
-//
-// The interrupt status is the one register that changes otherwise: see showUsed.
+// show brings the page up to date, if there is one, after a write by the driver,
+// whose exit lasts until then, and puts it in its place if it may be there. mu is held.
 func (m *MMIO) show() {
 	if m.Page == nil {
 		return
 	}
+	m.refreshConfig() // a page with another configuration is out of the way
 	for _, reg := range shown {
-		le.PutUint32(m.Page[reg:], m.read(reg))
+		le.PutUint32(m.Page.Memory[reg:], m.read(reg))
 	}
+	copy(m.Page.Memory[regConfig:Size], m.config)
 	m.showStatus()
-	m.readConfig(0, m.Page[regConfig:Size])
+	m.placePage()
 }
 
-// showStatus brings the interrupt status in the page up to date.
+// showStatus brings the interrupt status in the page up to date, if there is one.
 func (c *control) showStatus() {
-	c.statusMu.Lock()
-	defer c.statusMu.Unlock()
-	le.PutUint32(c.Page[regInterruptStatus:], c.interruptStatus())
+	if c.Page == nil {
+		return
+	}
+	c.pageMu.Lock()
+	defer c.pageMu.Unlock()
+	le.PutUint32(c.Page.Memory[regInterruptStatus:], c.lasting.Load())
 }
 
 // showUsed shows the first used buffers of a session. That reason then stays until the
@@ -51,5 +72,31 @@ func (c *control) showUsed() {
 	if c.lasting.Load()&interruptUsedBuffer == 0 {
 		c.lasting.Or(interruptUsedBuffer)
 		c.showStatus()
+	}
+}
+
+// placePage puts the page in its place, unless there is news of the configuration.
+func (c *control) placePage() {
+	c.pageMu.Lock()
+	defer c.pageMu.Unlock()
+	if c.showsPage && !c.pageMapped && (c.fresh.Load()|c.read.Load())&interruptConfig == 0 {
+		c.mapPage(true)
+	}
+}
+
+// hidePage takes the page away, if there is one in its place.
+func (c *control) hidePage() {
+	c.pageMu.Lock()
+	defer c.pageMu.Unlock()
+	if c.pageMapped {
+		c.mapPage(false)
+	}
+}
+
+// mapPage puts the page in its place or takes it away. pageMu is held.
+func (c *control) mapPage(mapped bool) {
+	c.pageMapped = mapped
+	if err := c.Page.Map(mapped); err != nil {
+		c.Fail(fmt.Errorf("%s: page of registers: %w", c.Name, err))
 	}
 }

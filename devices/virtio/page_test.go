@@ -6,6 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,27 +18,32 @@ import (
 	"microvm/kvm/guestmem"
 )
 
-// A still device is an echo whose configuration space changes only by the driver.
-type still struct{ virtio.Device }
-
-func (s still) WriteConfig(off int, p []byte) { s.Device.(*echo).WriteConfig(off, p) }
-
 // A pageDevice is a device with the page that its registers are read from.
 type pageDevice struct {
 	*virtio.MMIO
-	page  []byte
-	edges chan uint32 // the interrupt status in the page, at each interrupt
-	after func()      // each write
+	page   []byte
+	mapped atomic.Bool
+	edges  chan bool // of each interrupt: the page is in its place
+	after  func()    // each write
 }
 
 func newPageDevice(t *testing.T, dev virtio.Device) *pageDevice {
 	t.Helper()
-	d := &pageDevice{page: make([]byte, virtio.PageSize), edges: make(chan uint32, 100), after: func() {}}
+	d := &pageDevice{page: virtiotest.NewPage(t), edges: make(chan bool, 100), after: func() {}}
 	var err error
 	d.MMIO, err = virtio.NewMMIO(dev, virtio.Options{
-		Name: "test", Memory: guestmem.NewHeap(guestmem.Range{Size: virtiotest.MemorySize}), Page: d.page,
+		Name: "test", Memory: guestmem.NewHeap(guestmem.Range{Size: virtiotest.MemorySize}),
+		Page: &virtio.Page{Memory: d.page, Map: func(mapped bool) error {
+			if d.mapped.Swap(mapped) == mapped {
+				t.Errorf("mapped %t twice", mapped)
+			}
+			return nil
+		}},
 		Interrupt: func() error {
-			d.edges <- d.register(virtiotest.InterruptStatus)
+			select {
+			case d.edges <- d.mapped.Load():
+			default: // of so many nobody waits for
+			}
 			return nil
 		},
 		Fail: func(err error) { t.Error(err) },
@@ -43,6 +51,7 @@ func newPageDevice(t *testing.T, dev virtio.Device) *pageDevice {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.ShowPage()
 	t.Cleanup(func() {
 		d.Stop()
 		if err := d.Close(); err != nil {
@@ -52,7 +61,20 @@ func newPageDevice(t *testing.T, dev virtio.Device) *pageDevice {
 	return d
 }
 
-func (d *pageDevice) register(reg uint64) uint32 { return binary.LittleEndian.Uint32(d.page[reg:]) }
+// register reads a register as a driver does.
+func (d *pageDevice) register(reg uint64) uint32 {
+	p := make([]byte, 4)
+	d.read(reg, p)
+	return binary.LittleEndian.Uint32(p)
+}
+
+func (d *pageDevice) read(off uint64, p []byte) {
+	if d.mapped.Load() {
+		copy(p, d.page[off:])
+	} else {
+		d.ReadIO(off, p)
+	}
+}
 
 func (d *pageDevice) write(reg uint64, v uint32) {
 	d.WriteIO(reg, binary.LittleEndian.AppendUint32(nil, v))
@@ -68,30 +90,29 @@ func (d *pageDevice) start() {
 	}
 }
 
-func TestShows(t *testing.T) {
-	if e := newEcho(); virtio.Shows(e) || !virtio.Shows(still{e}) {
-		t.Error("a page for a device that changes its configuration, or none for one that does not")
-	}
-}
-
 // Whatever the driver writes, in whatever state: the page is what the registers are.
 func TestPageIsRegisters(t *testing.T) {
-	d := newPageDevice(t, still{newEcho()})
+	d := newPageDevice(t, newEcho())
 	values := []uint32{0, 1, 2, 3, 4, 8, 0xb, 0xf, 0x80, 0x1000, 0xffffffff}
 	states := make(map[virtio.Status]bool)
+	var mapped int
 	d.after = func() {
+		if d.mapped.Load() {
+			mapped++
+		}
 		states[virtio.Status(d.register(virtiotest.StatusReg))] = true
 		for len(d.edges) > 0 {
 			<-d.edges
 		}
 		for off := uint64(0); off < virtio.Size; off += 4 {
 			var p [4]byte
-			if d.ReadIO(off, p[:]); !bytes.Equal(p[:], d.page[off:off+4]) {
+			if d.ReadIO(off, p[:]); d.mapped.Load() && !bytes.Equal(p[:], d.page[off:off+4]) {
 				t.Fatalf("at %#x the page has % x, the register % x", off, d.page[off:off+4], p)
 			}
 		}
 	}
-	for range 10000 {
+	const writes = 10000
+	for range writes {
 		if rand.IntN(20) == 0 {
 			d.start()
 		}
@@ -99,6 +120,9 @@ func TestPageIsRegisters(t *testing.T) {
 	}
 	if len(states) < 5 {
 		t.Errorf("only the states %v were tried", states)
+	}
+	if mapped < writes/2 {
+		t.Errorf("the page was there after %d of %d writes", mapped, writes)
 	}
 }
 
@@ -111,7 +135,7 @@ func TestReasons(t *testing.T) {
 // That there are used buffers is in the page from their interrupt until the reset, and
 // not before.
 func TestPageUsedBuffers(t *testing.T) {
-	d := virtiotest.New(t, still{newEcho()})
+	d := virtiotest.New(t, newEcho())
 	for range 2 {
 		d.Start(0)
 		if got := d.Read32(virtiotest.InterruptStatus); got != 0 {
@@ -135,48 +159,162 @@ func TestPageUsedBuffers(t *testing.T) {
 	}
 }
 
-// A change of the configuration is in the page from before its interrupt until it is
-// acknowledged.
-func TestPageInterruptStatus(t *testing.T) {
-	d := newPageDevice(t, still{newEcho()})
-	status := func(want uint32, when string) {
-		t.Helper()
-		if got := d.register(virtiotest.InterruptStatus); got != want {
-			t.Errorf("%s: interrupt status %#x, want %#x", when, got, want)
-		}
-	}
-	status(0, "before the session")
-	d.WriteIO(virtiotest.Config, []byte("C")) // the configuration is new since the reset
-	d.start()
-	status(2, "configuration changed")
-	if got := <-d.edges; got != 2 {
-		t.Errorf("at the interrupt: interrupt status %#x", got)
-	}
-	d.write(virtiotest.InterruptACK, 1)
-	status(2, "another reason acknowledged")
-	d.write(virtiotest.InterruptACK, 2)
-	status(0, "acknowledged")
-}
-
-// A breakdown is in the page before its interrupt, and an old acknowledgement does
-// not take it away.
-func TestPageBreakdown(t *testing.T) {
-	d := newPageDevice(t, still{&breaking{echo: newEcho()}})
-	d.start()
+// toldOfChange waits for an interrupt, at which the page is out of the way.
+func (d *pageDevice) toldOfChange(t *testing.T) {
+	t.Helper()
 	select {
-	case got := <-d.edges:
-		if got != 2 {
-			t.Errorf("at the interrupt: interrupt status %#x", got)
+	case mapped := <-d.edges:
+		if mapped {
+			t.Error("at the interrupt the page is in its place")
 		}
 	case <-time.After(virtiotest.Patience):
 		t.Fatal("no interrupt")
 	}
-	d.write(virtiotest.InterruptACK, 3)
-	if got := d.register(virtiotest.InterruptStatus); got != 2 {
-		t.Errorf("after an acknowledgement: interrupt status %#x", got)
+}
+
+// While there is news of the configuration reads are exits, so that an acknowledgement
+// that comes late is not of a change after it.
+func TestPageConfigChange(t *testing.T) {
+	e := newEcho()
+	d := newPageDevice(t, e)
+	d.start()
+	var before uint32
+	for _, config := range []string{"CONFIG", "Config"} {
+		before = d.register(virtiotest.ConfigGeneration)
+		e.setConfig(config)
+		e.changed()
+		d.toldOfChange(t)
+		if got := d.register(virtiotest.InterruptStatus); got != 2 {
+			t.Errorf("interrupt status %#x", got)
+		}
+		got := make([]byte, len(config))
+		if d.read(virtiotest.Config, got); string(got) != config {
+			t.Errorf("the configuration is %q, want %q", got, config)
+		}
+		if d.register(virtiotest.ConfigGeneration) == before {
+			t.Error("the generation has not changed")
+		}
 	}
-	if got := virtio.Status(d.register(virtiotest.StatusReg)); got&virtio.StatusNeedsReset == 0 {
-		t.Errorf("status %v", got)
+	e.changed()
+	for _, want := range []uint32{2, 0} { // the first of the two was of the changes before
+		d.write(virtiotest.InterruptACK, 3)
+		if d.mapped.Load() != (want == 0) {
+			t.Errorf("mapped %t with interrupt status %#x", d.mapped.Load(), want)
+		}
+		if got := d.register(virtiotest.InterruptStatus); got != want {
+			t.Errorf("after an acknowledgement: interrupt status %#x, want %#x", got, want)
+		}
+	}
+}
+
+// A change that the driver is not told of yet is not read in pieces either.
+func TestPageConfigBeforeDriverOK(t *testing.T) {
+	e := newEcho()
+	d := newPageDevice(t, e)
+	before := d.register(virtiotest.ConfigGeneration)
+	e.setConfig("CONFIG")
+	e.changed()
+	got := make([]byte, 6)
+	if d.read(virtiotest.Config, got); string(got) != "config" || d.register(virtiotest.ConfigGeneration) != before {
+		t.Errorf("the page has %q", got)
+	}
+	d.write(virtiotest.StatusReg, 0)
+	if d.read(virtiotest.Config, got); string(got) != "CONFIG" || d.register(virtiotest.ConfigGeneration) == before {
+		t.Errorf("after a write the page has %q, and the generation is %d", got, d.register(virtiotest.ConfigGeneration))
+	}
+}
+
+// What the driver itself writes to the configuration is in the page, and no change that
+// it is told of.
+func TestPageConfigWrite(t *testing.T) {
+	d := newPageDevice(t, newEcho())
+	before := d.register(virtiotest.ConfigGeneration)
+	d.WriteIO(virtiotest.Config+1, []byte("O"))
+	d.start()
+	got := make([]byte, 6)
+	if d.read(virtiotest.Config, got); string(got) != "cOnfig" || !d.mapped.Load() {
+		t.Errorf("configuration %q, mapped %t", got, d.mapped.Load())
+	}
+	if d.register(virtiotest.ConfigGeneration) != before || len(d.edges) > 0 {
+		t.Error("told of a change")
+	}
+}
+
+// A driver that reads the generation before and after reads a configuration that was.
+func TestPageConfigGeneration(t *testing.T) {
+	e := newEcho()
+	d := newPageDevice(t, e)
+	d.start()
+	stop := make(chan struct{})
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-d.edges:
+				if d.register(virtiotest.InterruptStatus)&2 != 0 {
+					d.write(virtiotest.InterruptACK, 2)
+				}
+			default:
+				e.setConfig(strings.Repeat(string(rune('a'+i%26)), 6))
+				e.changed()
+			}
+		}
+	})
+	seen := make(map[string]bool)
+	for began := time.Now(); time.Since(began) < time.Second; {
+		before := d.register(virtiotest.ConfigGeneration)
+		var config [6]byte
+		d.read(virtiotest.Config, config[:3])
+		d.read(virtiotest.Config+3, config[3:])
+		if d.register(virtiotest.ConfigGeneration) != before {
+			continue
+		}
+		if s := string(config[:]); s != "config" && s != strings.Repeat(s[:1], 6) {
+			t.Errorf("read %q", s)
+			break
+		}
+		seen[string(config[:])] = true
+	}
+	close(stop)
+	changing.Wait()
+	if len(seen) < 3 {
+		t.Errorf("read only %v", seen)
+	}
+}
+
+// The device stops while it has changes to tell.
+func TestPageStop(t *testing.T) {
+	for range 100 {
+		e := newEcho()
+		d := newPageDevice(t, e)
+		d.start()
+		e.changed()
+		d.Stop()
+		for len(d.edges) > 0 {
+			<-d.edges
+		}
+		if e.changed(); len(d.edges) > 0 {
+			t.Fatal("an interrupt of a device that has stopped")
+		}
+	}
+}
+
+// A breakdown is in the status before its interrupt, and in the page when the driver
+// has acknowledged that.
+func TestPageBreakdown(t *testing.T) {
+	d := newPageDevice(t, &breaking{echo: newEcho()})
+	d.start()
+	d.toldOfChange(t)
+	for _, mapped := range []bool{false, true} {
+		if d.mapped.Load() != mapped {
+			t.Errorf("mapped %t, want %t", d.mapped.Load(), mapped)
+		}
+		if got := virtio.Status(d.register(virtiotest.StatusReg)); got&virtio.StatusNeedsReset == 0 {
+			t.Errorf("status %v", got)
+		}
+		d.write(virtiotest.InterruptACK, d.register(virtiotest.InterruptStatus))
 	}
 }
 

@@ -146,13 +146,13 @@ func (d *Device) Run(ctx context.Context, s *virtio.Session) error {
 func (d *Device) begin(s *virtio.Session) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.actual = 0 // a reset has given all back
 	d.stats.queue = statsQueue(s)
 }
 
 func (d *Device) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.actual = 0 // the reset gives all back
 	d.stats.queue = nil
 	d.stats.wake()
 }

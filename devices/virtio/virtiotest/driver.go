@@ -3,13 +3,14 @@
 // the words of virtio-v1.2, as an operating system's driver does. It can also
 // do what a driver must not.
 //
-// It works on memory of the Go heap, so that the race detector sees all of it. If the
-// device can be behind a page of registers it reads them there, as a guest does.
+// It works on memory of the Go heap, so that the race detector sees all of it. It reads
+// registers from their page while that is in its place, as a guest does.
 package virtiotest
 
 import (
 	"encoding/binary"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,39 +59,53 @@ type Driver struct {
 	Queues []*Queue // after Start
 	Failed chan error
 
-	page []byte        // what registers read as; nil: see ReadIO
-	free guestmem.Addr // memory from here on is not used yet
-	got  chan struct{} // one interrupt or more came
+	page   []byte        // what registers read as while it is mapped
+	mapped atomic.Bool   // else they are read by ReadIO
+	free   guestmem.Addr // memory from here on is not used yet
+	got    chan struct{} // one interrupt or more came
 }
 
 // New puts dev behind registers, and returns a driver that has not touched it
 // yet. The device is stopped and closed at the test's end.
 func New(t testing.TB, dev virtio.Device) *Driver {
 	t.Helper()
-	return newDriver(t, dev, guestmem.NewHeap(guestmem.Range{Start: 0, Size: MemorySize}))
+	return newDriver(t, dev, newMemory(), NewPage(t))
 }
 
-func newDriver(t testing.TB, dev virtio.Device, mem *guestmem.Memory) *Driver {
+// NewWithoutPage is New with a device that has no page of registers.
+func NewWithoutPage(t testing.TB, dev virtio.Device) *Driver {
+	t.Helper()
+	return newDriver(t, dev, newMemory(), nil)
+}
+
+func newMemory() *guestmem.Memory {
+	return guestmem.NewHeap(guestmem.Range{Start: 0, Size: MemorySize})
+}
+
+func newDriver(t testing.TB, dev virtio.Device, mem *guestmem.Memory, page []byte) *Driver {
 	t.Helper()
 	d := &Driver{
-		T: t, Memory: mem,
+		T: t, Memory: mem, page: page,
 		Failed: make(chan error, 16), got: make(chan struct{}, 1), free: guestmem.PageSize,
 	}
-	if virtio.Shows(dev) {
-		d.page = newPage(t)
-	}
-	var err error
-	d.Device, err = virtio.NewMMIO(dev, virtio.Options{
-		Name: "test", Memory: d.Memory, Interrupt: d.interrupt, KernelInterrupts: func() int { return -1 }, Page: d.page,
+	o := virtio.Options{
+		Name: "test", Memory: d.Memory, Interrupt: d.interrupt, KernelInterrupts: func() int { return -1 },
 		Fail: func(err error) {
 			select {
 			case d.Failed <- err:
 			default:
 			}
 		},
-	})
-	if err != nil {
+	}
+	if page != nil {
+		o.Page = &virtio.Page{Memory: page, Map: func(mapped bool) error { d.mapped.Store(mapped); return nil }}
+	}
+	var err error
+	if d.Device, err = virtio.NewMMIO(dev, o); err != nil {
 		t.Fatal(err)
+	}
+	if page != nil {
+		d.Device.ShowPage()
 	}
 	t.Cleanup(func() {
 		d.Device.Stop()
@@ -106,9 +121,9 @@ func newDriver(t testing.TB, dev virtio.Device, mem *guestmem.Memory) *Driver {
 	return d
 }
 
-// newPage is a page that the race detector does not see: the driver reads it while
+// NewPage returns memory for a [virtio.Page] that the race detector does not see: the driver reads it while
 // the device writes it.
-func newPage(t testing.TB) []byte {
+func NewPage(t testing.TB) []byte {
 	t.Helper()
 	mem, err := guestmem.New(guestmem.Range{Size: virtio.PageSize})
 	if err != nil {
@@ -143,7 +158,7 @@ func (d *Driver) Read32(reg uint64) uint32 {
 
 // read reads what is at an offset of the registers.
 func (d *Driver) read(off uint64, p []byte) {
-	if d.page != nil {
+	if d.mapped.Load() {
 		copy(p, d.page[off:])
 		return
 	}

@@ -26,7 +26,7 @@ func Hostile(t *testing.T, seed uint64, newDevice func() virtio.Device, honest f
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := newDriver(t, newDevice(), mem)
+	d := newDriver(t, newDevice(), mem, NewPage(t))
 	a := &attack{Driver: d, rand: rand.New(rand.NewPCG(seed, 0))}
 	for range 200 {
 		a.session()
