@@ -37,6 +37,7 @@ const lostRuns = 2
 type guestArm struct {
 	name    string
 	console vmm.ConsoleKind // of the guest's words; "" is serial
+	args    []string        // that the script has of this arm alone
 	command func(cmdline, console string) []string
 }
 
@@ -185,61 +186,6 @@ func compareGuests(b *testing.B, arms []guestArm, script ...string) {
 func bestOf(arms []string, samples map[string][]float64) string {
 	return slices.MaxFunc(arms, func(x, y string) int {
 		return cmp.Compare(measure.Median(samples[x]), measure.Median(samples[y]))
-	})
-}
-
-// BenchmarkNet compares networks with QEMU's: over a tap interface, without and
-// with vhost-net, and in user mode, where the host is at 10.0.2.2.
-func BenchmarkNet(b *testing.B) {
-	const host, guest = "10.0.5.1", "10.0.5.2"
-	tap := tapInterface(b, host+"/24")
-	iperfServer(b)
-	qemuNet := func(name, netdev string) guestArm {
-		return qemuWith(b, name, "-netdev", netdev+",id=n", "-device", "virtio-net-device,netdev=n")
-	}
-	for _, vhost := range []string{"off", "on"} {
-		b.Run("tap vhost "+vhost, func(b *testing.B) {
-			for range b.N {
-				compareGuests(b, []guestArm{
-					oursWith(b, "vmm", "--net", "tap="+tap+",vhost="+vhost),
-					qemuNet("qemu", "tap,ifname="+tap+",script=no,downscript=no,vhost="+vhost),
-				}, "net.sh", host, guest)
-			}
-		})
-	}
-	b.Run("user", func(b *testing.B) {
-		for range b.N {
-			compareGuests(b, []guestArm{
-				oursWith(b, "vmm", "--net", "user,host=on"), qemuNet("qemu", "user"),
-			}, "net.sh", "10.0.2.2", "10.0.2.15")
-		}
-	})
-}
-
-// tapInterface makes a tap interface with an address for the host, and returns its
-// name.
-func tapInterface(b *testing.B, address string) string {
-	b.Helper()
-	const name = "bench0"
-	for _, args := range []string{"tuntap add dev " + name + " mode tap", "addr add " + address + " dev " + name, "link set " + name + " up"} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			b.Fatalf("ip %s: %v\n%s", args, err, out)
-		}
-	}
-	b.Cleanup(func() { _ = exec.Command("ip", "link", "del", name).Run() }) // it goes with the emulated host
-	return name
-}
-
-// iperfServer runs an iperf3 server until the benchmark's end.
-func iperfServer(b *testing.B) {
-	b.Helper()
-	server := exec.Command("iperf3", "--server")
-	if err := server.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait() // it was killed
 	})
 }
 
