@@ -148,19 +148,14 @@ func reportTurns(b *testing.B, workload string, names []string, samples map[stri
 		b.Fatal("every guest of another monitor was lost")
 	}
 	best := bestOf(names[1:], samples)
-	var ratios []float64
-	for turn, ours := range samples[names[0]] {
-		ratios = append(ratios, ours/samples[best][turn])
-	}
+	r := measure.PairedRatio(samples[names[0]], samples[best])
 	for _, name := range names {
 		b.Logf("%s: %s %.0f a second", workload, name, samples[name])
 	}
-	low, high := slices.Min(ratios), slices.Max(ratios)
-	what := "all between"
-	if !measure.Sparse(len(ratios)) {
-		low, high = measure.MedianInterval(ratios)
-		what = "95 % interval"
+	what := "95 % interval"
+	if measure.Sparse(r.N) {
+		what = "all between"
 	}
-	b.Logf("%s: %s / %s: %.2f (%s %.2f and %.2f, %d turns)", workload, names[0], best, measure.Median(ratios), what, low, high, len(ratios))
-	b.ReportMetric(measure.Median(ratios), strings.ReplaceAll(workload, ":", "-")+"-ratio")
+	b.Logf("%s: %s / %s: %.2f (%s %.2f and %.2f, %d turns)", workload, names[0], best, r.Ratio, what, r.Low, r.High, r.N)
+	b.ReportMetric(r.Ratio, strings.ReplaceAll(workload, ":", "-")+"-ratio")
 }

@@ -37,8 +37,7 @@ const usage = `usage: payload MODE [ARGUMENT…] [, MODE [ARGUMENT…]]… | exe
   address ADDRESS/BITS          give the network interface an address
   roundtrip HOST:PORT           messages to a TCP server that sends them back
   stream HOST:PORT to|from      bytes to a TCP server, or from one
-  cpu                           work in registers
-  memory                        work in memory
+  work                          work in registers and memory, a moment for each line of standard input
   identity                      which kernel this is, and under which name
   reach                         what can be seen from here
   hash DIRECTORY                what is in a tree
@@ -106,10 +105,8 @@ func runAlone(mode string) error {
 		return syscalls()
 	case protocol.ModeFaults:
 		return faults()
-	case protocol.ModeCPU:
-		return cpu()
-	case protocol.ModeMemory:
-		return memory()
+	case protocol.ModeWork:
+		return work(os.Stdin)
 	case protocol.ModeIdentity:
 		return identity()
 	case protocol.ModeReach:

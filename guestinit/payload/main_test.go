@@ -184,12 +184,12 @@ func TestOneModeAfterAnother(t *testing.T) {
 		}
 		return all
 	}
-	said := runPayload(t, protocol.ModeSyscalls, protocol.Then, protocol.ModeCPU, protocol.Then, protocol.ModeSyscalls)
-	if got, want := metrics(said), []string{protocol.SystemCall, protocol.CPU, protocol.SystemCall}; !slices.Equal(got, want) {
+	said := runPayload(t, protocol.ModeSyscalls, protocol.Then, protocol.ModeStart, protocol.Then, protocol.ModeSyscalls)
+	if got, want := metrics(said), []string{protocol.SystemCall, protocol.SystemCall}; !slices.Equal(got, want) {
 		t.Errorf("the payload said %q, want %q", got, want)
 	}
-	out, err := exec.Command(program, protocol.ModeSyscalls, protocol.Then, protocol.ModeRead, "/none", protocol.Then, protocol.ModeCPU).Output()
-	if err == nil || !strings.Contains(string(out), protocol.SystemCall) || strings.Contains(string(out), protocol.CPU) {
+	out, err := exec.Command(program, protocol.ModeSyscalls, protocol.Then, protocol.ModeRead, "/none", protocol.Then, protocol.ModeFaults).Output()
+	if err == nil || !strings.Contains(string(out), protocol.SystemCall) || strings.Contains(string(out), protocol.PageFault) {
 		t.Errorf("the payload said %q, %v, want it to end with the mode that fails", out, err)
 	}
 }

@@ -21,20 +21,29 @@ const (
 func rate(metric, unit string, amount int, work func() error) error {
 	rates := make([]float64, sliceCount)
 	for i := range rates {
-		begun := time.Now()
-		done, took := 0, time.Duration(0)
-		for took < sliceTime {
-			if err := work(); err != nil {
-				return err
-			}
-			done += amount
-			took = time.Since(begun)
+		var err error
+		if rates[i], err = slice(amount, work); err != nil {
+			return err
 		}
-		rates[i] = float64(done) / took.Seconds()
 	}
 	slices.Sort(rates)
 	tell(&protocol.Result{Metric: metric, Unit: unit, Value: rates[sliceCount/2]})
 	return nil
+}
+
+// slice calls work for a slice of time, and returns how many of amount a second were
+// done.
+func slice(amount int, work func() error) (float64, error) {
+	begun := time.Now()
+	done, took := 0, time.Duration(0)
+	for took < sliceTime {
+		if err := work(); err != nil {
+			return 0, err
+		}
+		done += amount
+		took = time.Since(begun)
+	}
+	return float64(done) / took.Seconds(), nil
 }
 
 func perSecond(metric, unit string, done int, took time.Duration) {

@@ -42,13 +42,12 @@ const (
 	StreamedTo   = "stream-to"   // B/s
 	StreamedFrom = "stream-from" // B/s
 
-	// ModeCPU computes in registers.
-	ModeCPU = "cpu"
-	CPU     = "cpu" // 1/s, of a hash function's rounds
-
-	// ModeMemory works in memory many times the size of the caches for
-	// translations of addresses, in pages of 4 KiB.
-	ModeMemory   = "memory"
+	// ModeWork works a moment for each line of its standard input, to the end of
+	// that: in registers, and in memory many times the size of the caches for
+	// translations of addresses, in pages of 4 KiB. It says Waits, once, when it is
+	// ready for the first line.
+	ModeWork     = "work"
+	CPU          = "cpu"           // 1/s, of a hash function's rounds
 	MemoryAccess = "memory-access" // 1/s, of reads that each wait for the one before
 	MemoryCopy   = "memory-copy"   // B/s
 

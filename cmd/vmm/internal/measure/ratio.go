@@ -49,6 +49,24 @@ func RatioOf(a, b []float64) Ratio {
 	return r
 }
 
+// PairedRatio compares a to b, of which values with the same index were measured
+// moments apart: it is the median of their ratios, which does not know of what changes
+// slowly. Where there are too few for an interval, see [Sparse], Low and High are the
+// smallest and the largest.
+//
+// Preconditions: the samples are as long as each other, not empty, and b has no 0.
+func PairedRatio(a, b []float64) Ratio {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = a[i] / b[i]
+	}
+	r := Ratio{Ratio: Median(ratios), Low: slices.Min(ratios), High: slices.Max(ratios), A: Median(a), B: Median(b), N: len(a)}
+	if !Sparse(r.N) {
+		r.Low, r.High = MedianInterval(ratios)
+	}
+	return r
+}
+
 // MedianInterval returns the interval in which the true median lies in 95 of 100
 // such experiments, but see [Sparse]. The same sample gives the same interval.
 //

@@ -28,6 +28,33 @@ func TestRatioOfConstants(t *testing.T) {
 	}
 }
 
+// Pairs do not know of what changes slowly, and tell the truth about as often as they say.
+func TestPairedRatio(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 3))
+	const experiments, size, truth = 100, 25, 1.02
+	covered := 0
+	for range experiments {
+		a, b := make([]float64, size), make([]float64, size)
+		for i := range size {
+			speed := 1 + float64(i)/size // twice as fast at the end
+			a[i], b[i] = truth*speed*math.Exp(0.02*random.NormFloat64()), speed*math.Exp(0.02*random.NormFloat64())
+		}
+		r := PairedRatio(a, b)
+		if r.High-r.Low > 0.06 || r.N != size {
+			t.Errorf("%+v", r)
+		}
+		if r.Low <= truth && truth <= r.High {
+			covered++
+		}
+	}
+	if covered < experiments*88/100 {
+		t.Errorf("%d of %d intervals cover the truth, want about 95 %%", covered, experiments)
+	}
+	if r := PairedRatio([]float64{1, 6, 2}, []float64{1, 2, 1}); r.Ratio != 2 || r.Low != 1 || r.High != 3 {
+		t.Errorf("of three pairs: %+v, want 2, all from 1 to 3", r)
+	}
+}
+
 // The interval covers the true ratio about as often as it says, for the skewed
 // distributions that start-up times have.
 func TestIntervalCoverage(t *testing.T) {

@@ -66,9 +66,6 @@ type Command struct {
 	Argv []string
 	Env  []string // in addition to the parent's
 	Dir  string
-	// Deaf says that standard input does not reach the payload: one that waits for
-	// its end has to be killed.
-	Deaf bool
 	// Marks says how boundaries inside reach the parent.
 	Marks Marks
 	// IDFile is where an engine writes its own name for the instance, by which its

@@ -219,9 +219,6 @@ func (i *Instance) PID() int { return i.cmd.Process.Pid }
 // Stdin is the instance's standard input, which is open until it is closed.
 func (i *Instance) Stdin() io.WriteCloser { return i.stdin }
 
-// Deaf reports whether standard input does not reach the payload.
-func (i *Instance) Deaf() bool { return i.command.Deaf }
-
 // Output returns what the instance has printed so far, console included.
 func (i *Instance) Output() string { return i.output.String() }
 

@@ -30,8 +30,8 @@ func newQ35() Arm {
 }
 
 // qemuCommand has in the machine what ours has. What is written to the debug
-// console's port arrives at descriptor 3; the guest's console is standard output,
-// by a back end that has no input.
+// console's port arrives at descriptor 3; the guest's console is standard input and
+// output.
 func qemuCommand(path, machine string, g guest, id string, argv []string, x Extras) (*Command, error) {
 	line, err := guestLine(argv, "guestport="+markPort)
 	if err != nil {
@@ -39,7 +39,7 @@ func qemuCommand(path, machine string, g guest, id string, argv []string, x Extr
 	}
 	c := []string{path, "-name", id, "-M", machine, "-accel", "kvm", "-cpu", "host", "-m", g.mebibytes(), "-smp", "1",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-chardev", "file,id=console,path=/dev/fd/1", "-serial", "chardev:console",
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "file,id=marks,path=/dev/fd/3", "-device", "isa-debugcon,iobase=" + markPort + ",chardev=marks",
 		"-kernel", g.kernel, "-initrd", g.initramfs(x), "-append", line}
 	if x.Network {
@@ -48,5 +48,5 @@ func qemuCommand(path, machine string, g guest, id string, argv []string, x Extr
 	if x.File != "" {
 		c = append(c, "-drive", "if=none,id=disk,format=raw,readonly=on,file="+x.File, "-device", "virtio-blk-device,drive=disk")
 	}
-	return &Command{ID: id, Argv: c, Marks: ByteMarks, Deaf: true}, nil
+	return &Command{ID: id, Argv: c, Marks: ByteMarks}, nil
 }

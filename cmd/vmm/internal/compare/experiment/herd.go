@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type herd struct {
 	arm   PreparedArm
 	round int
 	first string // the payload's mode before it waits; "" is none
+	waits string // in which it waits; "" is the one that does nothing else
 	all   []*arm.Instance
 }
 
@@ -60,9 +62,9 @@ func (s *Session) hasFailed(a PreparedArm) bool {
 // add starts one more and returns how long its payload took to start. One that
 // does not start is none of the herd.
 func (h *herd) add(ctx context.Context) (time.Duration, error) {
-	argv := []string{program, protocol.ModeHold}
+	argv := []string{program, cmp.Or(h.waits, protocol.ModeHold)}
 	if h.first != "" {
-		argv = []string{program, h.first, protocol.Then, protocol.ModeHold}
+		argv = slices.Insert(argv, 1, h.first, protocol.Then)
 	}
 	i, err := h.Launch(ctx, h.arm, argv)
 	if err != nil {
@@ -80,20 +82,27 @@ func (h *herd) add(ctx context.Context) (time.Duration, error) {
 
 // said returns what an instance has said when it waits.
 func (h *herd) said(ctx context.Context, i *arm.Instance) ([]protocol.Line, error) {
+	lines, _, err := h.saidSince(ctx, i, 0, func(lines []protocol.Line) bool { return slices.ContainsFunc(lines, isWaiting) })
+	return lines, err
+}
+
+// saidSince returns what an instance has said from a byte of its output on when that is
+// all, and where that ends.
+func (h *herd) saidSince(ctx context.Context, i *arm.Instance, from int, all func([]protocol.Line) bool) ([]protocol.Line, int, error) {
 	ctx, cancel := h.patience(ctx)
 	defer cancel()
 	for {
-		whole := i.Output()
-		whole = whole[:strings.LastIndexByte(whole, '\n')+1] // the rest may be part of a line
-		lines, err := parseOutput(whole)
+		output := i.Output()
+		end := strings.LastIndexByte(output, '\n') + 1 // what follows may be part of a line
+		lines, err := parseOutput(output[from:max(from, end)])
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		if slices.ContainsFunc(lines, isWaiting) {
-			return lines, nil
+		if all(lines) {
+			return lines, end, nil
 		}
 		if err := sleep(ctx, pollTime); err != nil {
-			return nil, fmt.Errorf("has not said all: %w", err)
+			return nil, 0, fmt.Errorf("has not said all: %w", err)
 		}
 	}
 }
@@ -118,17 +127,13 @@ func (h *herd) processes() []int {
 // endOfTransmission ends a terminal's input (termios(3) VEOF).
 const endOfTransmission = 4
 
-// dismiss ends all instances, each by the end of its input, and by force those
-// that have none or do not end.
+// dismiss ends all instances, each by the end of its input, and by force those that
+// do not end.
 func (h *herd) dismiss(ctx context.Context) error {
 	ctx, cancel := h.patience(ctx)
 	defer cancel()
 	var errs []error
 	for _, i := range h.all {
-		if i.Deaf() {
-			errs = append(errs, i.Kill())
-			continue
-		}
 		if h.arm.Kind() == arm.VM {
 			// A guest reads a terminal, whose input ends with a character, and not
 			// every monitor makes one of the end of its own.
@@ -137,7 +142,7 @@ func (h *herd) dismiss(ctx context.Context) error {
 		_ = i.Stdin().Close() // of one that has ended, Wait tells
 	}
 	for n, i := range h.all {
-		if _, err := i.Wait(ctx); err != nil && !i.Deaf() {
+		if _, err := i.Wait(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("instance %d: %w", n+1, err))
 		}
 	}

@@ -31,6 +31,16 @@ type metric struct {
 	unit compare.Unit
 }
 
+// in returns what was said of the metric, nil if nothing.
+func (m metric) in(said []protocol.Line) *protocol.Result {
+	for _, line := range said {
+		if r, is := line.(*protocol.Result); is && r.Metric == m.name && r.Unit == string(m.unit) {
+			return r
+		}
+	}
+	return nil
+}
+
 // argv is the payload's: the modes one after the other, so that a guest
 // boots once for all of them.
 func (j *job) argv() []string {
@@ -90,7 +100,7 @@ func (s *Session) rounds(ctx context.Context, jobs []job) error {
 		for step, i := range random.Perm(len(jobs)) {
 			s.Progress(round*len(jobs)+step, rounds*len(jobs))
 			j := &jobs[i]
-			if s.didRound(j, round) || failures[i] >= maxFailures || s.enough(j) {
+			if s.didRound(j.arm, j.metrics(), round) || failures[i] >= maxFailures || s.enough(j) {
 				continue
 			}
 			ok, err := s.do(ctx, j, round)
@@ -105,12 +115,11 @@ func (s *Session) rounds(ctx context.Context, jobs []job) error {
 	return nil
 }
 
-// didRound reports whether the last metric of a job has a sample of a round.
-func (s *Session) didRound(j *job, round int) bool {
-	metrics := j.metrics()
+// didRound reports whether the last of an arm's metrics has a sample of a round.
+func (s *Session) didRound(a PreparedArm, metrics []metric, round int) bool {
 	last := metrics[len(metrics)-1]
 	return slices.ContainsFunc(s.Recorded(), func(r compare.Sample) bool {
-		return r.Round == round && r.Arm == j.arm.Name() && r.Metric == last.name
+		return r.Round == round && r.Arm == a.Name() && r.Metric == last.name
 	})
 }
 
@@ -142,13 +151,9 @@ func (s *Session) do(ctx context.Context, j *job, round int) (ok bool, err error
 	ok = failed == nil
 	for _, m := range j.metrics() {
 		sample := compare.Sample{Arm: j.arm.Name(), Metric: m.name, Unit: m.unit, Round: round}
-		i := slices.IndexFunc(said, func(l protocol.Line) bool {
-			r, is := l.(*protocol.Result)
-			return is && r.Metric == m.name && r.Unit == string(m.unit)
-		})
-		switch {
-		case i >= 0:
-			sample.Value = said[i].(*protocol.Result).Value
+		switch result := m.in(said); {
+		case result != nil:
+			sample.Value = result.Value
 			err = s.Record(sample)
 		case failed != nil:
 			err = s.Failed(ctx, sample, failed)

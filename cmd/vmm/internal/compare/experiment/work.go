@@ -15,11 +15,9 @@ var Work = &Experiment{
 	Name:  "work",
 	About: "speed of computing and of memory, as a plain process has it and as the payload has it in each arm",
 	Run: func(ctx context.Context, s *Session) error {
-		var jobs []job
-		for _, a := range s.Arms {
-			jobs = append(jobs, job{a, workModes})
-		}
-		return s.rounds(ctx, jobs)
+		return s.turns(ctx, protocol.ModeWork, []metric{
+			{WorkCPU, compare.PerSecond}, {WorkMemoryAccess, compare.PerSecond}, {WorkMemoryCopy, compare.BytesPerSecond},
+		})
 	},
 }
 
@@ -27,10 +25,5 @@ var Work = &Experiment{
 const (
 	WorkCPU          = protocol.CPU          // 1/s: rounds of a hash function, in registers
 	WorkMemoryAccess = protocol.MemoryAccess // 1/s: reads at random places of 32 MiB, each of which waits for the one before
-	WorkMemoryCopy   = protocol.MemoryCopy   // B/s: copied from one half of 32 MiB to the other
+	WorkMemoryCopy   = protocol.MemoryCopy   // B/s: 16 MiB copied to another 16
 )
-
-var workModes = []mode{
-	{[]string{protocol.ModeCPU}, []metric{{WorkCPU, compare.PerSecond}}},
-	{[]string{protocol.ModeMemory}, []metric{{WorkMemoryAccess, compare.PerSecond}, {WorkMemoryCopy, compare.BytesPerSecond}}},
-}

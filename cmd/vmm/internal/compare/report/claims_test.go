@@ -74,6 +74,13 @@ func TestVerdictsOfOtherValues(t *testing.T) {
 			m.change("request", protocol.RoundTrip, arm.VM, 3)
 		}, "request", no},
 		{"slow containers", func(m *madeUp) { m.change("work", protocol.CPU, arm.Container, 0.8) }, "work", no},
+		{"a host that becomes twice as fast", func(m *madeUp) {
+			for i := range m.samples {
+				if s := &m.samples[i]; s.Experiment == "work" {
+					s.Value *= 1 + float64(s.Round)/7
+				}
+			}
+		}, "work", yes},
 		{"one copy", func(m *madeUp) { m.change("replication", "root", arm.VM, 0.25) }, "replication", no},
 	} {
 		m := newMadeUp().everything()

@@ -23,7 +23,7 @@ func judgeWork(e *evidence) answer {
 		if base == nil {
 			continue
 		}
-		r, err := ratio(base, g) // of rates: the inverse of times
+		r, err := pairedRatio(base, g) // of rates: the inverse of times
 		if err != nil {
 			continue
 		}

@@ -21,6 +21,24 @@ func ratio(a, b *group) (comparison, error) {
 	return ratioOf(a, b)
 }
 
+// pairedRatio compares two groups whose instances took turns, by the rounds that both
+// have values of.
+func pairedRatio(a, b *group) (comparison, error) {
+	if err := compare.Comparable(a.Key, b.Key); err != nil {
+		return comparison{}, err
+	}
+	var of, to []float64
+	for i, round := range a.rounds {
+		if j := slices.Index(b.rounds, round); j >= 0 && b.values[j] > 0 {
+			of, to = append(of, a.values[i]), append(to, b.values[j])
+		}
+	}
+	if len(of) == 0 {
+		return comparison{}, fmt.Errorf("%s and %s have no round in common", a.label(), b.label())
+	}
+	return comparison{measure.PairedRatio(of, to)}, nil
+}
+
 // ratioOf compares two groups whose difference is what is asked for.
 func ratioOf(a, b *group) (comparison, error) {
 	if slices.Min(b.values) <= 0 {

@@ -29,6 +29,7 @@ type group struct {
 	compare.Key
 	strange  bool // measured on another host than the run began on
 	values   []float64
+	rounds   []int    // of values
 	texts    []string // of samples that are no numbers
 	failures []string // why there is no value
 }
@@ -79,6 +80,7 @@ func newEvidence(dir string, run *session.Run, samples []compare.Sample) *eviden
 			fallthrough
 		default:
 			g.values = append(g.values, s.Value)
+			g.rounds = append(g.rounds, s.Round)
 		}
 	}
 	slices.SortStableFunc(e.groups, func(a, b *group) int { return placeOf(a.Arm) - placeOf(b.Arm) })
