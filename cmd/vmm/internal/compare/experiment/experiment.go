@@ -73,7 +73,7 @@ type Effort struct {
 // The efforts.
 var (
 	// Quick is for a first look: some ten minutes on an emulated host.
-	Quick = Effort{"quick", 7, 0.1, 3, time.Minute, 45 * time.Second}
+	Quick = Effort{"quick", 7, 0.1, 3, time.Minute, 75 * time.Second}
 	// Normal is for a host of one's own.
 	Normal = Effort{"normal", 30, 0.05, 16, time.Minute, 15 * time.Minute}
 	// Full is for figures to publish.

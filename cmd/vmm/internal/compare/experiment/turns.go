@@ -6,17 +6,21 @@ import (
 	"io"
 	"math/rand/v2"
 
+	"golang.org/x/sys/unix"
+
 	"microvm/cmd/vmm/internal/compare"
+	"microvm/cmd/vmm/internal/compare/arm"
 	"microvm/guestinit/payload/protocol"
 )
 
 // turnsPerRound is how many turns there are where others have a round: these need no
 // start of an instance.
-const turnsPerRound = 5
+const turnsPerRound = 8
 
 // turns has an instance of each arm at the same time, of which one works and the others
 // wait. They take turns, each round in an order that is random and new. So what the
 // arms are compared by is moments apart, where a host's speed drifts within minutes.
+// Guests that wait are stopped, as their kernels, and monitors, would not be idle.
 //
 // The payload waits in a mode that works for each line of its input and then says all
 // of these metrics. An arm that fails is left out from then on.
@@ -25,6 +29,7 @@ func (s *Session) turns(ctx context.Context, mode string, says []metric) (err er
 	var takers []*taker
 	defer func() {
 		for _, t := range takers {
+			t.signal(unix.SIGCONT)
 			err = errors.Join(err, t.check(ctx, rounds, t.dismiss(ctx)))
 		}
 	}()
@@ -57,7 +62,8 @@ func (s *Session) turns(ctx context.Context, mode string, says []metric) (err er
 type taker struct {
 	herd
 	says  []metric
-	ended int // where its output ends that is of its turns until now
+	ended int   // where its output ends that is of its turns until now
+	pids  []int // of a guest's monitor, which is stopped between turns
 }
 
 // start starts the instance and waits until that does.
@@ -69,7 +75,18 @@ func (t *taker) start(ctx context.Context) error {
 	if err == nil {
 		_, t.ended, err = t.saidSince(ctx, t.all[0], 0, t.waiting)
 	}
+	if err == nil && t.arm.Kind() == arm.VM {
+		t.pids = t.processes()
+		t.signal(unix.SIGSTOP)
+	}
 	return t.check(ctx, 0, err)
+}
+
+// signal stops a guest or lets it go on.
+func (t *taker) signal(number unix.Signal) {
+	for _, pid := range t.pids {
+		_ = unix.Kill(pid, number) // of one that has ended, the next turn tells
+	}
 }
 
 func (t *taker) waiting(lines []protocol.Line) bool {
@@ -97,6 +114,8 @@ func (t *taker) turn(ctx context.Context, round int) error {
 
 // work returns what the instance says when it has worked.
 func (t *taker) work(ctx context.Context) (said []protocol.Line, err error) {
+	t.signal(unix.SIGCONT)
+	defer t.signal(unix.SIGSTOP)
 	if _, err := io.WriteString(t.all[0].Stdin(), "\n"); err != nil {
 		return nil, err
 	}
@@ -120,7 +139,7 @@ func (t *taker) check(ctx context.Context, round int, err error) error {
 	for _, i := range t.all {
 		err = errors.Join(err, i.Kill())
 	}
-	t.all = nil
+	t.all, t.pids = nil, nil
 	for _, m := range t.says {
 		if err := t.Failed(ctx, compare.Sample{Arm: t.arm.Name(), Metric: m.name, Unit: m.unit, Round: round}, err); err != nil {
 			return err

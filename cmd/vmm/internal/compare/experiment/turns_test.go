@@ -69,6 +69,33 @@ func TestTurns(t *testing.T) {
 	noneLeft(t)
 }
 
+// A guest that waits is stopped, and no other arm is.
+func TestTurnsStopGuests(t *testing.T) {
+	var n notebook
+	// Each says of the other's process whether it is stopped (proc_pid_stat(5)).
+	dir := t.TempDir()
+	other := func(name, other string, kind arm.Kind) armtest.Fake {
+		return armtest.Fake{Named: name, Is: kind, Script: "echo $$ > " + dir + "/" + name + "; " +
+			taking("read a b state c < /proc/$(cat "+dir+"/"+other+")/stat; test $state = T && v=1 || v=0; echo RESULT stopped 1 $v")}
+	}
+	s := n.session(t, brief(1, 1), other("process", "guest", arm.Process), other("guest", "process", arm.VM))
+	if err := s.turns(t.Context(), "run", []metric{{"stopped", compare.Count}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]float64{"process": 1, "guest": 0} { // what it says of the other
+		all := n.of(name, "stopped")
+		if len(all) != turnsPerRound {
+			t.Errorf("%s had %d turns: %+v", name, len(all), all)
+		}
+		for _, r := range all {
+			if r.Value != want || r.Failed != "" {
+				t.Errorf("%s finds the other: %+v", name, r)
+			}
+		}
+	}
+	noneLeft(t)
+}
+
 // All arms have their turn once in each round, with all instances there.
 func TestTurnsAreInTurn(t *testing.T) {
 	var n notebook
@@ -107,8 +134,8 @@ func TestTurnsGoOn(t *testing.T) {
 	for _, r := range n.of("a", "size") {
 		rounds = append(rounds, r.Round)
 	}
-	if !slices.Equal(rounds, []int{1, 0, 2, 3, 4}) || len(n.of("failed", "size")) != 1 {
-		t.Errorf("after round 1 these were recorded: %v, want 0 and 2 to 4", rounds)
+	if !slices.Equal(rounds, []int{1, 0, 2, 3, 4, 5, 6, 7}) || len(n.of("failed", "size")) != 1 {
+		t.Errorf("after round 1 these were recorded: %v, want 0 and 2 to 7", rounds)
 	}
 }
 
