@@ -25,5 +25,5 @@ var Work = &Experiment{
 const (
 	WorkCPU          = protocol.CPU          // 1/s: rounds of a hash function, in registers
 	WorkMemoryAccess = protocol.MemoryAccess // 1/s: reads at random places of 32 MiB, each of which waits for the one before
-	WorkMemoryCopy   = protocol.MemoryCopy   // B/s: 16 MiB copied to another 16
+	WorkMemoryCopy   = protocol.MemoryCopy   // B/s: 8 MiB copied to another 8
 )

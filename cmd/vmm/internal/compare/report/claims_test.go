@@ -74,6 +74,20 @@ func TestVerdictsOfOtherValues(t *testing.T) {
 			m.change("request", protocol.RoundTrip, arm.VM, 3)
 		}, "request", no},
 		{"slow containers", func(m *madeUp) { m.change("work", protocol.CPU, arm.Container, 0.8) }, "work", no},
+		{"one slow container", func(m *madeUp) {
+			for i := range m.samples {
+				if s := &m.samples[i]; s.Experiment == "work" && s.Arm == "crun" {
+					s.Value *= 0.9
+				}
+			}
+		}, "work", no},
+		{"containers that may be slow", func(m *madeUp) {
+			for i := range m.samples {
+				if s := &m.samples[i]; s.Experiment == "work" && s.Arm != "process" {
+					s.Value *= 0.95 + 0.1*float64(s.Round%2)
+				}
+			}
+		}, "work", undecided},
 		{"a host that becomes twice as fast", func(m *madeUp) {
 			for i := range m.samples {
 				if s := &m.samples[i]; s.Experiment == "work" {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"microvm/cmd/vmm/internal/compare"
@@ -37,6 +38,25 @@ func pairedRatio(a, b *group) (comparison, error) {
 		return comparison{}, fmt.Errorf("%s and %s have no round in common", a.label(), b.label())
 	}
 	return comparison{measure.PairedRatio(of, to)}, nil
+}
+
+// meanOf is the geometric mean of groups, of each round that all have a value of.
+func meanOf(groups []*group) *group {
+	mean := &group{Key: groups[0].Key}
+next:
+	for i, round := range groups[0].rounds {
+		product := groups[0].values[i]
+		for _, g := range groups[1:] {
+			j := slices.Index(g.rounds, round)
+			if j < 0 {
+				continue next
+			}
+			product *= g.values[j]
+		}
+		mean.values = append(mean.values, math.Pow(product, 1/float64(len(groups))))
+		mean.rounds = append(mean.rounds, round)
+	}
+	return mean
 }
 
 // ratioOf compares two groups whose difference is what is asked for.
