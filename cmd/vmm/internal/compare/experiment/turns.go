@@ -62,8 +62,7 @@ func (s *Session) turns(ctx context.Context, mode string, says []metric) (err er
 type taker struct {
 	herd
 	says  []metric
-	ended int   // where its output ends that is of its turns until now
-	pids  []int // of a guest's monitor, which is stopped between turns
+	ended int // where its output ends that is of its turns until now
 }
 
 // start starts the instance and waits until that does.
@@ -75,17 +74,19 @@ func (t *taker) start(ctx context.Context) error {
 	if err == nil {
 		_, t.ended, err = t.saidSince(ctx, t.all[0], 0, t.waiting)
 	}
-	if err == nil && t.arm.Kind() == arm.VM {
-		t.pids = t.processes()
+	if err == nil {
 		t.signal(unix.SIGSTOP)
 	}
 	return t.check(ctx, 0, err)
 }
 
-// signal stops a guest or lets it go on.
+// signal stops a guest, which is its monitor, or lets it go on. Others wait in a read.
 func (t *taker) signal(number unix.Signal) {
-	for _, pid := range t.pids {
-		_ = unix.Kill(pid, number) // of one that has ended, the next turn tells
+	if t.arm.Kind() != arm.VM {
+		return
+	}
+	for _, pid := range t.processes() {
+		_ = unix.Kill(pid, number) // of one that has just ended, the next turn tells
 	}
 }
 
@@ -139,7 +140,7 @@ func (t *taker) check(ctx context.Context, round int, err error) error {
 	for _, i := range t.all {
 		err = errors.Join(err, i.Kill())
 	}
-	t.all, t.pids = nil, nil
+	t.all = nil
 	for _, m := range t.says {
 		if err := t.Failed(ctx, compare.Sample{Arm: t.arm.Name(), Metric: m.name, Unit: m.unit, Round: round}, err); err != nil {
 			return err
