@@ -98,7 +98,8 @@ func newControl(dev Device, o Options) (*control, error) {
 		changer.OnConfigChange(c.configChanged)
 	}
 	if len(sizes) > MaxQueues || len(c.config) > MaxConfig {
-		panic(fmt.Sprintf("virtio: %s has %d queues and %d bytes of configuration", o.Name, len(sizes), len(c.config)))
+		return nil, fmt.Errorf("%s: %d queues and %d bytes of configuration; at most %d and %d are possible",
+			o.Name, len(sizes), len(c.config), MaxQueues, MaxConfig)
 	}
 	c.counts = make([]queueCounts, len(sizes))
 	spinner, _ := dev.(Spinner)

@@ -17,8 +17,8 @@ type MMIO struct {
 	deviceFeaturesSel, driverFeaturesSel, queueSel uint32
 }
 
-// NewMMIO puts dev behind MMIO registers. It panics if dev has too many queues
-// or too large a configuration space.
+// NewMMIO puts dev behind MMIO registers. The error says that dev has more than
+// [MaxQueues] or [MaxConfig], or that the host has no descriptors left.
 func NewMMIO(dev Device, o Options) (*MMIO, error) {
 	c, err := newControl(dev, o)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -30,28 +29,17 @@ type herd struct {
 // takes long and differs little.
 func (e Effort) herdRounds() int { return max(1, e.Rounds/5) }
 
-// herds calls measure for each arm in each round, in an order that is random and new.
-// It leaves out what an earlier run has done, of which the last sample is of that
-// metric and number of instances, and arms that have failed.
+// herds calls measure for each arm in each round, interleaved. It leaves out what an
+// earlier run has done, of which the last sample is of that metric and number of
+// instances, and arms that have failed.
 func (s *Session) herds(ctx context.Context, last string, instances int, measure func(a PreparedArm, round int) error) error {
-	rounds := s.Effort.herdRounds()
-	for round := range rounds {
-		if round > 0 && s.late() {
-			break
+	return s.interleave(s.Effort.herdRounds(), 1, len(s.Arms), func(i, round int) error {
+		a := s.Arms[i]
+		if s.Done(a.Name(), last, instances) > round || s.hasFailed(a) {
+			return nil
 		}
-		random := rand.New(rand.NewPCG(s.Seed, uint64(round)))
-		for step, i := range random.Perm(len(s.Arms)) {
-			a := s.Arms[i]
-			if s.Done(a.Name(), last, instances) > round || s.hasFailed(a) {
-				continue
-			}
-			s.Progress(round*len(s.Arms)+step, rounds*len(s.Arms))
-			if err := measure(a, round); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+		return measure(a, round)
+	})
 }
 
 // hasFailed says that an arm has given no value in this experiment.

@@ -86,33 +86,41 @@ func (e Effort) precise(values []float64) bool {
 // cannot be seen how much values differ, and two may agree by chance.
 const leastRounds = 3
 
-// rounds does each job in each round, in an order that is random and new, until
-// the medians are known as precisely as wanted. A job of an earlier run is not
-// done again, and one that fails too often in a row is given up.
-func (s *Session) rounds(ctx context.Context, jobs []job) error {
-	failures := make([]int, len(jobs))
-	rounds := s.Effort.workRounds()
+// interleave calls do for each of n things in each round, in an order that is random and
+// new, up to the first error. When it is late, after the least number of rounds, no more
+// begins.
+func (s *Session) interleave(rounds, least, n int, do func(i, round int) error) error {
 	for round := range rounds {
-		if round >= leastRounds && s.late() {
+		if round >= least && s.late() {
 			break
 		}
 		random := rand.New(rand.NewPCG(s.Seed, uint64(round)))
-		for step, i := range random.Perm(len(jobs)) {
-			s.Progress(round*len(jobs)+step, rounds*len(jobs))
-			j := &jobs[i]
-			if s.didRound(j.arm, j.metrics(), round) || failures[i] >= maxFailures || s.enough(j) {
-				continue
-			}
-			ok, err := s.do(ctx, j, round)
-			if err != nil {
+		for step, i := range random.Perm(n) {
+			s.Progress(round*n+step, rounds*n)
+			if err := do(i, round); err != nil {
 				return err
-			}
-			if failures[i]++; ok {
-				failures[i] = 0
 			}
 		}
 	}
 	return nil
+}
+
+// rounds does each job in each round, interleaved, until the medians are known as
+// precisely as wanted. A job of an earlier run is not done again, and one that fails
+// too often in a row is given up.
+func (s *Session) rounds(ctx context.Context, jobs []job) error {
+	failures := make([]int, len(jobs))
+	return s.interleave(s.Effort.workRounds(), leastRounds, len(jobs), func(i, round int) error {
+		j := &jobs[i]
+		if s.didRound(j.arm, j.metrics(), round) || failures[i] >= maxFailures || s.enough(j) {
+			return nil
+		}
+		ok, err := s.do(ctx, j, round)
+		if failures[i]++; ok {
+			failures[i] = 0
+		}
+		return err
+	})
 }
 
 // didRound reports whether the last of an arm's metrics has a sample of a round.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 
 	"golang.org/x/sys/unix"
 
@@ -18,8 +17,8 @@ import (
 const turnsPerRound = 8
 
 // turns has an instance of each arm at the same time, of which one works and the others
-// wait. They take turns, each round in an order that is random and new. So what the
-// arms are compared by is moments apart, where a host's speed drifts within minutes.
+// wait. They take turns, interleaved. So what the arms are compared by is moments apart,
+// where a host's speed drifts within minutes.
 // Guests that wait are stopped, as their kernels, and monitors, would not be idle.
 //
 // The payload waits in a mode that works for each line of its input and then says all
@@ -43,19 +42,7 @@ func (s *Session) turns(ctx context.Context, mode string, says []metric) (err er
 			return err
 		}
 	}
-	for round := range rounds {
-		if round >= leastRounds && s.late() {
-			break
-		}
-		random := rand.New(rand.NewPCG(s.Seed, uint64(round)))
-		for step, i := range random.Perm(len(takers)) {
-			s.Progress(round*len(takers)+step, rounds*len(takers))
-			if err := takers[i].turn(ctx, round); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return s.interleave(rounds, leastRounds, len(takers), func(i, round int) error { return takers[i].turn(ctx, round) })
 }
 
 // A taker is a herd of one instance, which takes turns, or of none if it has failed.
