@@ -54,7 +54,7 @@ type Prepared interface {
 	// instance on the host has.
 	Command(id string, argv []string) (*Command, error)
 	// Files are what the host must keep on disk to start an instance, root
-	// directory included, programs of the arm excluded.
+	// directory included, programs of the arm excluded; nil if that is not known.
 	Files() []string
 	// Close removes from the host all that Prepare and instances have left.
 	Close(ctx context.Context) error

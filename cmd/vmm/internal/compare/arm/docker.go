@@ -39,10 +39,11 @@ func (dockerArm) Prepare(ctx context.Context, _ *Env, root, dir string) (Prepare
 	if err := g.importRoot(ctx, root); err != nil {
 		return nil, err
 	}
-	// The directory of the image's only layer.
+	// The directory of the image's only layer, which overlay2 tells, and other storage
+	// drivers do not.
 	layer, err := g.call(ctx, "image", "inspect", "--format", `{{index .GraphDriver.Data "UpperDir"}}`, g.image)
-	if err == nil {
-		g.files = []string{strings.TrimSpace(layer)}
+	if layer = strings.TrimSpace(layer); err == nil && layer != "" {
+		g.files = []string{layer}
 	}
 	return g, nil
 }

@@ -48,10 +48,11 @@ func (g guest) files() []string { return []string{g.kernel, g.initrd} }
 // mebibytes is the memory as most monitors want it.
 func (g guest) mebibytes() string { return fmt.Sprint(g.memory >> 20) }
 
-// markPort is where a monitor's debug console takes the guest's marks. It is told
-// to the guest, whose ACPI tables do not know of it.
-// In QEMU's q35 the ports from 0x600 on are the chipset's power management.
-const markPort = "0x710"
+// markPort is where a monitor's debug console takes the guest's marks, where Bochs had
+// the first of these consoles. It is told to the guest, whose ACPI tables do not know of
+// it. QEMU's q35 has devices of its chipset at 0x600 to 0x67f and 0x700 to 0x73f, which
+// ports there would disturb.
+const markPort = "0xe9"
 
 // guestLine returns a kernel's command line for a guest whose init runs argv. The
 // parameters are those that the monitor needs beside the console's.

@@ -241,7 +241,7 @@ func (i *Instance) Await(ctx context.Context, b compare.Boundary) (time.Duration
 			return at, nil
 		}
 		if ended {
-			return 0, fmt.Errorf("ended without passing %q: %w", b, cmp.Or(i.err, errSilent))
+			return 0, fmt.Errorf("ended without passing %q: %w", b, cmp.Or(i.err, ErrSilent))
 		}
 		select {
 		case <-changed:
@@ -253,16 +253,26 @@ func (i *Instance) Await(ctx context.Context, b compare.Boundary) (time.Duration
 	}
 }
 
-var errSilent = errors.New("it ended with status 0 and did not say why")
+// ErrSilent is why an instance has not done what it was awaited for if nothing is
+// known of that.
+var ErrSilent = errors.New("it ended with status 0 and did not say why")
 
 // Processes returns every process on the host that belongs to the instance: its
 // monitor, its engine's, its payload.
 func (i *Instance) Processes() []int {
+	if i.Ended() {
+		return nil
+	}
+	return i.find()
+}
+
+// Ended reports whether the instance is at its end.
+func (i *Instance) Ended() bool {
 	select {
 	case <-i.ended:
-		return nil
+		return true
 	default:
-		return i.find()
+		return false
 	}
 }
 

@@ -10,8 +10,11 @@ func newKvmtool() Arm {
 		prepare: func(path string, g guest, dir string) (Prepared, error) {
 			return plain{files: g.files(), command: func(id string, argv []string, _ Extras) (*Command, error) {
 				// Without any "root=" kvmtool says that the root is on a disk. It has
-				// no power-off, and ends by the keyboard controller's reset.
-				line, err := guestLine(argv, "root=", "reboot=k")
+				// no power-off, and ends by the keyboard controller's reset. Its
+				// interrupt controllers are in MP tables only, which not all kernels
+				// read, Debian's for clouds for one: with a local APIC that they
+				// know nothing of, some of their guests get no interrupt of a timer.
+				line, err := guestLine(argv, "root=", "reboot=k", "nolapic")
 				if err != nil {
 					return nil, err
 				}

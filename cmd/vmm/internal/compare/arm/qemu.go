@@ -5,26 +5,36 @@ import "errors"
 // qemuPackage is how to install it.
 const qemuPackage = "apt-get install qemu-system-x86"
 
-func newQEMU(name, summary, machine string, access func(Extras) (Access, error)) Arm {
+// newQEMU returns the arm of a machine, which flags are for besides those of all.
+func newQEMU(name, summary, machine string, flags []string, access func(Extras) (Access, error)) Arm {
 	return monitorArm{
 		about:   about{name, VM, summary, qemuPackage, guestPasses},
 		program: "qemu-system-x86_64", version: []string{"--version"},
 		prepare: func(path string, g guest, _ string) (Prepared, error) {
 			return plain{files: g.files(), access: access, command: func(id string, argv []string, x Extras) (*Command, error) {
-				return qemuCommand(path, machine, g, id, argv, x)
+				c, err := qemuCommand(path, machine, g, id, argv, x)
+				if err != nil {
+					return nil, err
+				}
+				c.Argv = append(c.Argv, flags...)
+				return c, nil
 			}}, nil
 		},
 	}
 }
 
 func newMicroVM() Arm {
-	return newQEMU("qemu-microvm", "QEMU's smallest machine, made for guests that start fast", "microvm", func(Extras) (Access, error) {
+	return newQEMU("qemu-microvm", "QEMU's smallest machine, made for guests that start fast", "microvm", nil, func(Extras) (Access, error) {
 		return Access{Network: "user", Host: userHost, Listen: loopback, Address: userGuest, File: guestDisk, FileAs: "virtio-blk"}, nil
 	})
 }
 
+// What accelerates the APIC for 32-bit Windows is off: it reads all of the processor's state
+// and sets it again, with a task state segment that is busy, as it must be. An emulated
+// host does not look for the right to use a port in one (QEMU's helper_check_io), so that
+// a write to the port of marks would end the guest's init.
 func newQ35() Arm {
-	return newQEMU("qemu-q35", "QEMU's model of a PC, with its firmware and PCI", "q35", func(Extras) (Access, error) {
+	return newQEMU("qemu-q35", "QEMU's model of a PC, with its firmware and PCI", "q35", []string{"-global", "kvm-apic.vapic=off"}, func(Extras) (Access, error) {
 		return Access{}, errors.New("its devices are on PCI, for which these guests have no driver")
 	})
 }

@@ -14,7 +14,11 @@ import (
 // permitted everything. Not even then does that take away what is in use, such as
 // this program, nor what is in a file system in memory.
 func (s *Session) chill(a PreparedArm) error {
-	for _, name := range a.Files() {
+	files := a.Files()
+	if files == nil && !s.DropCaches {
+		return fmt.Errorf("cannot be made cold: %w", errNoFiles)
+	}
+	for _, name := range files {
 		err := filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
 				return err

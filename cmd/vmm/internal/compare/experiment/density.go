@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"microvm/cmd/vmm/internal/compare"
 )
@@ -19,7 +20,7 @@ var Density = &Experiment{
 // The metrics of density.
 const (
 	// DensityTime is the time from spawn to the payload of the last of so many
-	// instances, with all others waiting.
+	// instances, with all others waiting; of arms that show that.
 	DensityTime = "time"
 	// DensityMemory is by how much less memory the host calls available than
 	// without instances, in bytes, as [MemoryHost].
@@ -60,18 +61,26 @@ func (h *herd) grow(ctx context.Context) (stop string, err error) {
 		if err != nil {
 			return "", err
 		}
-		n := len(h.all)
-		if h.Done(h.arm.Name(), DensityTime, n) > h.round { // by the run that this one goes on with
-			continue
-		}
-		err = errors.Join(
-			h.Record(compare.Sample{Arm: h.arm.Name(), Metric: DensityTime, Unit: compare.Seconds, Value: took.Seconds(),
-				From: compare.Spawn, To: compare.Payload, Instances: n, Round: h.round}),
-			h.Record(compare.Sample{Arm: h.arm.Name(), Metric: DensityMemory, Unit: compare.Bytes,
-				Value: float64(before.memory) - float64(now.memory), Instances: n, Round: h.round}))
-		if err != nil {
+		if err := h.recordDensity(took, float64(before.memory)-float64(now.memory)); err != nil {
 			return "", err
 		}
 	}
 	return fmt.Sprintf("the limit of %d instances that was asked for", h.Effort.Instances), nil
+}
+
+// recordDensity records how long the last start took and what memory all take.
+func (h *herd) recordDensity(took time.Duration, memory float64) error {
+	sample := compare.Sample{Arm: h.arm.Name(), Metric: DensityMemory, Unit: compare.Bytes, Value: memory, Instances: len(h.all), Round: h.round}
+	if h.Done(sample.Arm, sample.Metric, sample.Instances) > h.round { // by the run that this one goes on with
+		return nil
+	}
+	if h.showsPayload() {
+		start := sample
+		start.Metric, start.Unit, start.Value = DensityTime, compare.Seconds, took.Seconds()
+		start.From, start.To = compare.Spawn, compare.Payload
+		if err := h.Record(start); err != nil {
+			return err
+		}
+	}
+	return h.Record(sample)
 }

@@ -85,7 +85,7 @@ func (s *Session) diskOf(ctx context.Context, a PreparedArm) error {
 	if err := s.diskOfInstance(ctx, a); err != nil {
 		return err
 	}
-	files, err := readFiles(a.Files()...)
+	files, err := filesOf(a)
 	if err != nil {
 		return s.Failed(ctx, compare.Sample{Arm: a.Name(), Metric: DiskFiles, Unit: compare.Bytes}, err)
 	}
@@ -110,7 +110,7 @@ func (s *Session) sharedFiles(a PreparedArm, files fileSet) fileSet {
 		if other.Name() == a.Name() {
 			continue
 		}
-		theirs, err := readFiles(other.Files()...)
+		theirs, err := filesOf(other)
 		if err != nil {
 			continue // which is said where it is measured
 		}
@@ -127,12 +127,12 @@ func (s *Session) sharedFiles(a PreparedArm, files fileSet) fileSet {
 func (s *Session) diskOfInstance(ctx context.Context, a PreparedArm) error {
 	h := &herd{Session: s, arm: a}
 	var during fileSet
-	before, err := readFiles(a.Files()...)
+	before, err := filesOf(a)
 	if err == nil {
 		_, err = h.add(ctx)
 	}
 	if err == nil {
-		during, err = readFiles(a.Files()...)
+		during, err = filesOf(a)
 		err = errors.Join(err, h.dismiss(ctx))
 	}
 	if err != nil {
@@ -169,7 +169,7 @@ func (s *Session) programsOf(ctx context.Context, a PreparedArm) ([]string, erro
 	if err != nil {
 		return nil, err
 	}
-	inside, err := readFiles(a.Files()...)
+	inside, err := filesOf(a)
 	if err != nil {
 		return nil, err
 	}
@@ -210,6 +210,17 @@ func (s fileSet) allocated() (sum int64) {
 	}
 	return sum
 }
+
+// filesOf returns the files that an arm starts from.
+func filesOf(a PreparedArm) (fileSet, error) {
+	paths := a.Files()
+	if paths == nil {
+		return nil, errNoFiles
+	}
+	return readFiles(paths...)
+}
+
+var errNoFiles = errors.New("it is not known what files it starts from")
 
 // readFiles returns the files at paths, and those in directories at paths, with the
 // directories. A link at a path is followed, one in a directory is a file. What

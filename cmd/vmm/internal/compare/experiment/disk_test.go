@@ -149,6 +149,29 @@ func TestDisk(t *testing.T) {
 	noneLeft(t)
 }
 
+// A secret is a fake of which it is not known what it starts from.
+type secret struct{ armtest.Fake }
+
+func (secret) Files() []string { return nil }
+
+func TestFilesNotKnown(t *testing.T) {
+	needStrace(t)
+	var n notebook
+	s := n.session(t, brief(1, 1), armtest.Fake{Named: "secret", Script: armtest.Hold})
+	s.Arms[0].Prepared = secret{s.Arms[0].Prepared.(armtest.Fake)}
+	if err := s.diskOf(t.Context(), s.Arms[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, metric := range []string{DiskFiles, DiskInstance} {
+		if got := n.of("secret", metric); len(got) != 1 || got[0].Failed != errNoFiles.Error() {
+			t.Errorf("%s is %+v, want one that says %q", metric, got, errNoFiles)
+		}
+	}
+	if err := s.chill(s.Arms[0]); err == nil || !strings.Contains(err.Error(), errNoFiles.Error()) {
+		t.Errorf("it is made cold with %v", err)
+	}
+}
+
 func TestBasePackages(t *testing.T) {
 	const status = `Package: a
 Status: install ok installed

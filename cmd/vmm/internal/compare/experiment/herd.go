@@ -47,8 +47,8 @@ func (s *Session) hasFailed(a PreparedArm) bool {
 	return slices.ContainsFunc(s.Recorded(), func(r compare.Sample) bool { return r.Arm == a.Name() && r.Failed != "" })
 }
 
-// add starts one more and returns how long its payload took to start. One that
-// does not start is none of the herd.
+// add starts one more and returns how long its payload took to start, 0 if the arm does
+// not show it. One that does not start is none of the herd.
 func (h *herd) add(ctx context.Context) (time.Duration, error) {
 	argv := []string{program, cmp.Or(h.waits, protocol.ModeHold)}
 	if h.first != "" {
@@ -58,15 +58,28 @@ func (h *herd) add(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	patient, cancel := h.patience(ctx)
-	defer cancel()
-	took, err := i.Await(patient, compare.Payload)
+	took, err := h.awaitPayload(ctx, i)
 	if err != nil {
 		return 0, errors.Join(err, i.Kill())
 	}
 	h.all = append(h.all, i)
 	return took, nil
 }
+
+// awaitPayload waits for an instance's payload, where the arm does not show its start
+// until it says that it waits.
+func (h *herd) awaitPayload(ctx context.Context, i *arm.Instance) (time.Duration, error) {
+	if !h.showsPayload() {
+		_, err := h.said(ctx, i)
+		return 0, err
+	}
+	ctx, cancel := h.patience(ctx)
+	defer cancel()
+	return i.Await(ctx, compare.Payload)
+}
+
+// showsPayload says whether the arm shows the payload's start.
+func (h *herd) showsPayload() bool { return slices.Contains(h.arm.Passes(), compare.Payload) }
 
 // said returns what an instance has said when it waits.
 func (h *herd) said(ctx context.Context, i *arm.Instance) ([]protocol.Line, error) {
@@ -75,11 +88,12 @@ func (h *herd) said(ctx context.Context, i *arm.Instance) ([]protocol.Line, erro
 }
 
 // saidSince returns what an instance has said from a byte of its output on when that is
-// all, and where that ends.
+// all, and where that ends. It fails if the instance ends before.
 func (h *herd) saidSince(ctx context.Context, i *arm.Instance, from int, all func([]protocol.Line) bool) ([]protocol.Line, int, error) {
 	ctx, cancel := h.patience(ctx)
 	defer cancel()
 	for {
+		ended := i.Ended()
 		output := i.Output()
 		end := strings.LastIndexByte(output, '\n') + 1 // what follows may be part of a line
 		lines, err := parseOutput(output[from:max(from, end)])
@@ -88,6 +102,10 @@ func (h *herd) saidSince(ctx context.Context, i *arm.Instance, from int, all fun
 		}
 		if all(lines) {
 			return lines, end, nil
+		}
+		if ended {
+			_, err := i.Wait(ctx)
+			return nil, 0, fmt.Errorf("ended before it had said all: %w", cmp.Or(err, arm.ErrSilent))
 		}
 		if err := sleep(ctx, pollTime); err != nil {
 			return nil, 0, fmt.Errorf("has not said all: %w", err)

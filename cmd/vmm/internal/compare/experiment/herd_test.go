@@ -89,7 +89,9 @@ func TestDensity(t *testing.T) {
 		armtest.Fake{Named: "a", Script: armtest.Hold},
 		armtest.Fake{Named: "failing", Script: "exit 3"},
 		armtest.Fake{Named: "full", Script: "cd " + t.TempDir() + "; test $(ls | wc -l) -lt 2 || { echo no room; exit 4; }; : > $$; " + armtest.Hold},
-		armtest.Fake{Named: "stubborn", Script: armtest.Begin + armtest.Hang})
+		armtest.Fake{Named: "stubborn", Script: armtest.Begin + armtest.Hang},
+		armtest.Fake{Named: "mute", Mute: true, Script: "echo TEXT waits input; exec cat"},
+		armtest.Fake{Named: "mute and gone", Mute: true, Script: "echo nothing"})
 	if err := Density.Run(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +111,12 @@ func TestDensity(t *testing.T) {
 	}
 	if stop := n.of("stubborn", DensityStop); len(stop) != 1 || !strings.Contains(stop[0].Failed, "has not ended") {
 		t.Errorf("an arm that does not end with its input stopped with %+v", stop)
+	}
+	if stop := n.of("mute", DensityStop); len(stop) != 1 || stop[0].Value != 5 || len(n.of("mute", DensityMemory)) != 5 || len(n.of("mute", DensityTime)) != 0 {
+		t.Errorf("an arm that does not show the start of its payload stopped with %+v, and has %d start times", stop, len(n.of("mute", DensityTime)))
+	}
+	if stop := n.of("mute and gone", DensityStop); len(stop) != 1 || !strings.Contains(stop[0].Failed, "ended before it had said all: it ended with status 0") {
+		t.Errorf("one that ends and says nothing stopped with %+v", stop)
 	}
 	noneLeft(t)
 }

@@ -44,7 +44,7 @@ func TestTurns(t *testing.T) {
 		{"guest", 2 * turnsPerRound, ""},
 		{"mute", 0, "has not said all"},
 		{"garbled", 0, "RESULT speed 1/s"},
-		{"early", 0, "has not said all"},
+		{"early", 0, "ended before it had said all: sh: exit status 3"},
 		{"mortal", 3, ""}, // is looked at below
 		{"dead", 0, "exit status 5"},
 	} {

@@ -16,6 +16,7 @@ type Fake struct {
 	Script string   // of sh(1), with marks on descriptor 3
 	Is     arm.Kind // "" is none
 	Broken error    // why it cannot be used here
+	Mute   bool     // it shows no boundary inside, and has no descriptor 3
 }
 
 // Parts of scripts. The bytes are guestport's StageProgram and StageProgramEnd.
@@ -34,6 +35,9 @@ func (f Fake) Install() string { return "it cannot be installed" }
 
 // Passes implements arm.Arm. A script need not pass them.
 func (f Fake) Passes() []compare.Boundary {
+	if f.Mute {
+		return []compare.Boundary{compare.Spawn, compare.Exit}
+	}
 	return []compare.Boundary{compare.Spawn, compare.Payload, compare.PayloadEnd, compare.Exit}
 }
 
@@ -44,8 +48,12 @@ func (f Fake) Prepare(context.Context, *arm.Env, string, string) (arm.Prepared, 
 }
 
 func (f Fake) Command(id string, _ []string) (*arm.Command, error) {
-	return &arm.Command{ID: id, Argv: []string{"/bin/sh", "-c", f.Script}, Marks: arm.ByteMarks}, nil
+	c := &arm.Command{ID: id, Argv: []string{"/bin/sh", "-c", f.Script}, Marks: arm.ByteMarks}
+	if f.Mute {
+		c.Marks = arm.NoMarks
+	}
+	return c, nil
 }
 
-func (f Fake) Files() []string             { return nil }
+func (f Fake) Files() []string             { return []string{} }
 func (f Fake) Close(context.Context) error { return nil }
