@@ -68,6 +68,9 @@ type Command struct {
 	Dir  string
 	// Marks says how boundaries inside reach the parent.
 	Marks Marks
+	// Terminal makes standard input and output a terminal, for a program that takes no
+	// input from anything else.
+	Terminal bool
 	// IDFile is where an engine writes its own name for the instance, by which its
 	// processes are known as well; "" if there is none.
 	IDFile string

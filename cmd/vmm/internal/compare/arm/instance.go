@@ -64,7 +64,7 @@ func Start(ctx context.Context, c *Command) (*Instance, error) {
 	i.cmd.Dir = c.Dir
 	i.cmd.Env = append(append(os.Environ(), c.Env...), idVariable+"="+c.ID)
 	i.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL}
-	pipes, err := openPipes(c.Marks)
+	pipes, err := openPipes(c)
 	if err != nil {
 		return nil, err
 	}

@@ -202,6 +202,37 @@ func TestStdin(t *testing.T) {
 
 // A hang, whatever signals it ignores and whichever children it has hidden, ends
 // with its time, with the comparison, or when it is killed.
+// TestTerminal: standard input and output are one terminal, which changes no byte, says
+// nothing that it hears, and stays when the input is closed.
+func TestTerminal(t *testing.T) {
+	c := fake(t, NoMarks, `test -t 0 && test -t 1 && ! test -t 2 && echo terminal; head -c 6 | od -An -c; sleep 0.1; echo more`)
+	c.Terminal = true
+	i := start(t, c)
+	if _, err := io.WriteString(i.Stdin(), "a\r\n\x04\x03\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Stdin().Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), fakeTime)
+	defer cancel()
+	const want = "terminal\n   a  \\r  \\n 004 003  \\n\nmore\n"
+	if got, err := i.Wait(ctx); got.Output != want || err != nil {
+		t.Errorf("it says %q, %v, want %q", got.Output, err, want)
+	}
+}
+
+// TestTerminalHeld: one that a stranger holds open is left.
+func TestTerminalHeld(t *testing.T) {
+	c := fake(t, NoMarks, `env -i setsid sleep 3 & sleep 0.3`)
+	c.Terminal = true
+	begun := time.Now()
+	_, err := run(t, c)
+	if err == nil || !strings.Contains(err.Error(), "holds its output") || time.Since(begun) > fakeTime {
+		t.Errorf("it ends with %v after %v", err, time.Since(begun))
+	}
+}
+
 func TestHang(t *testing.T) {
 	const hang = `trap '' TERM INT HUP; (setsid sleep 1000 &); (env -i sleep 1000 &); sleep 1000 & echo ready; while :; do sleep 1000; done`
 	ready := func(t *testing.T, i *Instance) {

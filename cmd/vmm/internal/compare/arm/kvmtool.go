@@ -1,6 +1,7 @@
 package arm
 
-// The guest's console is standard output. kvmtool keeps a socket for each guest in
+// The guest's console is standard input and output, of which the first is heard if both are
+// terminals. kvmtool keeps a socket for each guest in
 // the home directory, and has no port that tells of a guest's writes.
 func newKvmtool() Arm {
 	return monitorArm{
@@ -19,7 +20,7 @@ func newKvmtool() Arm {
 					return nil, err
 				}
 				return &Command{
-					ID: id, Env: []string{"HOME=" + dir}, Marks: NoMarks,
+					ID: id, Env: []string{"HOME=" + dir}, Marks: NoMarks, Terminal: true,
 					Argv: []string{path, "run", "--name", id, "--kernel", g.kernel, "--initrd", g.initrd,
 						"--mem", g.mebibytes(), "--cpus", "1", "--console", "serial", "--network", "mode=none", "--params", line},
 				}, nil
