@@ -72,13 +72,15 @@ bench: build tools kernels initrd rootfs build/bench.cpio
 ## compare: vmm compare --quick: this monitor beside containers and others, in build/compare
 #
 # With the small kernel of make guest-kernel, if that is built, which other monitors run
-# as well, and with Debian's cloud kernel. COMPAREFLAGS are more flags.
+# as well, and with Debian's cloud kernel. COMPARE_EFFORT is what takes the place of
+# --quick, such as "--full --time 10m"; COMPAREFLAGS are more flags.
+COMPARE_EFFORT  ?= --quick
 COMPARE_KERNELS := $(if $(wildcard $(KERNELS)/small/vmlinuz),small) cloud
 .PHONY: compare
 compare: build tools $(COMPARE_KERNELS:%=$(KERNELS)/%) $(HOST_KERNEL) build/minimal.cpio build/drivers.cpio build/payload
 	.ci/tools.sh compare
 	@mkdir -p build/compare
-	$(KVMHOST) --share $(CURDIR)/build/compare -- bin/vmm compare --quick --out build/compare \
+	$(KVMHOST) --share $(CURDIR)/build/compare -- bin/vmm compare $(COMPARE_EFFORT) --out build/compare \
 		--payload build/payload --initrd build/minimal.cpio --drivers build/drivers.cpio \
 		$(foreach k,$(COMPARE_KERNELS),--kernel $k=$(KERNELS)/$k/vmlinuz) $(COMPAREFLAGS)
 

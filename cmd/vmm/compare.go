@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"microvm/cmd/vmm/internal/compare/arm"
 	"microvm/cmd/vmm/internal/compare/experiment"
@@ -75,6 +76,7 @@ type compareOptions struct {
 	only, skip, arms []string
 	quick, full      bool
 	instances, seed  int
+	time             time.Duration
 	kernels          []session.Kernel
 	memory           uint64
 	rootfs           string
@@ -98,6 +100,7 @@ func (o *compareOptions) declare(f *flags) {
 	f.boolVar(&o.quick, "quick", "few rounds: minutes, not an hour")
 	f.boolVar(&o.full, "full", "many rounds and instances: hours")
 	f.countVar(&o.instances, "instances", "`NUMBER` of instances at once, at most; 0: as --quick and --full have it")
+	f.durationVar(&o.time, "time", "no more rounds of an experiment after `DURATION`, such as 10m, but always as many as are needed to say anything; 0s: as --quick and --full have it")
 	f.countVar(&o.seed, "seed", "`NUMBER` that decides the order of starts; 0: any")
 	f.boolVar(&o.dropCaches, "drop-caches", "cold starts empty the page cache of the whole host; on an emulated host they do anyway (as root)")
 
@@ -322,6 +325,9 @@ func (o *compareOptions) effort() experiment.Effort {
 	}
 	if o.instances > 0 {
 		effort.Instances = o.instances
+	}
+	if o.time > 0 {
+		effort.Time = o.time
 	}
 	return effort
 }

@@ -33,6 +33,8 @@ func TestCompareUsage(t *testing.T) {
 		{"--instances -1", "--instances: -1; must be 1 at least"},
 		{"--instances 99999999999999999999", "far too large"},
 		{"--seed -1", "--seed: -1"},
+		{"--time 10", "--time: \"10\": must be a time such as 90s"},
+		{"--time -1m", "--time: \"-1m\": must be a time"},
 		{"--kernel bzImage", "must be NAME=FILE"},
 		{"--kernel a/b=x", "the name must be"},
 		{"--kernel a=x --kernel a=y", "there is a kernel a already"},

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -157,6 +158,18 @@ func (f *flags) countVar(p *int, name, text string) *pflag.Flag {
 			return errors.New("not a whole number")
 		}
 		*p = n
+		return nil
+	}), name, text)
+}
+
+// durationVar adds a flag for a time of some length.
+func (f *flags) durationVar(p *time.Duration, name, text string) *pflag.Flag {
+	return f.add(f.gathered(name, "duration", p.String(), func(s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < 0 {
+			return errors.New("must be a time such as 90s, 10m or 1h30m")
+		}
+		*p = d
 		return nil
 	}), name, text)
 }

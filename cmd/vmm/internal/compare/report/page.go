@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"microvm/cmd/internal/size"
+	"microvm/cmd/vmm/internal/compare/experiment"
 	"microvm/cmd/vmm/internal/compare/session"
 	"microvm/cmd/vmm/internal/host"
 )
@@ -150,16 +151,22 @@ func hostFacts(run *session.Run) [][2]string {
 
 // runFacts are how the run was made.
 func runFacts(run *session.Run) [][2]string {
-	effort := run.Effort
 	return [][2]string{
 		{"vmm", run.VMM},
 		{"payload", strings.Join(run.Payload, " ")},
 		{"memory of each guest", size.Human(run.Memory)},
-		{"effort", fmt.Sprintf("%s: at most %d rounds, fewer if intervals are within %.0f %% of the median; at most %d instances; %v for each to start",
-			effort.Name, effort.Rounds, 100*effort.Precision, effort.Instances, effort.Patience)},
+		{"effort", effortText(run.Effort)},
 		{"seed of the random order", fmt.Sprint(run.Seed)},
 		{"experiments", strings.Join(run.Experiments, ", ")},
 	}
+}
+
+func effortText(e experiment.Effort) string {
+	text := fmt.Sprintf("%s: at most %d rounds, fewer if intervals are within %.0f %% of the median", e.Name, e.Rounds, 100*e.Precision)
+	if e.Time > 0 {
+		text += fmt.Sprintf(", or after %v of an experiment", e.Time)
+	}
+	return text + fmt.Sprintf("; at most %d instances; %v for each to start", e.Instances, e.Patience)
 }
 
 func cgroup(c host.Cgroup) string {
