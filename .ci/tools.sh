@@ -92,6 +92,6 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "installing Debian packages:$missing"
 # A mirror that renews one list of many, perhaps of another architecture, spoils the
-# update. Only a package that is not found is a reason to stop.
+# update. Only a package that is not found is a reason to stop. Another apt may be at work.
 $sudo apt-get -qq -o Acquire::Retries=3 update || echo "some package lists are missing, going on with the rest" >&2
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 install --no-install-recommends -y $missing >/dev/null
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 install --no-install-recommends -y $missing >/dev/null

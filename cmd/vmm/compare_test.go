@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"microvm/cmd/vmm/internal/compare/session"
+	"microvm/cmd/vmm/internal/host"
 	"microvm/guestinit/initramfs"
 	"microvm/vmm"
 )
@@ -140,6 +141,54 @@ func TestCompareStopped(t *testing.T) {
 	}
 	if r := run(t, program(t, "", append(args, "--instances", "99")...)); r.status != vmm.StatusFailure || !strings.Contains(r.stderr, "effort: ") {
 		t.Errorf("another effort: status %d:\n%s", r.status, r.stderr)
+	}
+}
+
+// TestCompareClockStep: that the host's clock is set while a run is made, by hours in
+// either direction, changes nothing that is measured.
+func TestCompareClockStep(t *testing.T) {
+	if os.Geteuid() != 0 || host.Read(os.DirFS("/")).Reality() != host.Emulated {
+		t.Skip("it sets the host's clock, which is done to an emulated host only")
+	}
+	begun := time.Now()
+	set := func(ahead time.Duration) {
+		now := unix.NsecToTimeval(begun.Add(time.Since(begun) + ahead).UnixNano()) // since is of the monotonic clock
+		if err := unix.Settimeofday(&now); err != nil {
+			t.Error(err)
+		}
+	}
+	defer set(0)
+	dir := filepath.Join(t.TempDir(), "run")
+	cmd := program(t, "", "compare", "--quick", "--only", "start", "--arms", "process", "--payload", comparePayload(t), "--initrd", "/dev/null", "--out", dir)
+	running, stepped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stepped)
+		for ahead := 2 * time.Hour; ; ahead = -ahead {
+			select {
+			case <-running:
+				return
+			case <-time.After(20 * time.Millisecond):
+				set(ahead)
+			}
+		}
+	}()
+	r := run(t, cmd)
+	close(running)
+	<-stepped
+	if r.status != 0 || r.stderr != "" {
+		t.Fatalf("status %d:\n%s", r.status, r.stderr)
+	}
+	samples, err := session.ReadSamples(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range samples {
+		if s.Failed != "" || s.Value <= 0 || s.Value > 60 {
+			t.Errorf("%s to %s: %g s, %s", s.Arm, s.To, s.Value, s.Failed)
+		}
+	}
+	if len(samples) == 0 {
+		t.Error("there are no samples")
 	}
 }
 
