@@ -16,7 +16,7 @@ import (
 type runtimeArm struct {
 	about
 	program string
-	flags   []string // before the command
+	flags   func(x Extras) []string // before the command
 	marks   Marks
 	check   func(ctx context.Context) error // why it cannot be used, nil if nothing is known
 }
@@ -24,6 +24,7 @@ type runtimeArm struct {
 // newRuntime returns the arm of the runtime called name.
 func newRuntime(name, summary, install string, passes []compare.Boundary) runtimeArm {
 	a := runtimeArm{about: about{name, Container, summary, install, passes}, program: name}
+	a.flags = func(Extras) []string { return nil }
 	a.check = func(context.Context) error { return nil }
 	return a
 }
@@ -43,10 +44,17 @@ func newRunc() Arm {
 	return newRuntime("runc", "OCI runtime in Go, the default of docker", "apt-get install runc", hostPasses)
 }
 
-// The payload runs on gVisor's kernel, whose clock is not the host's.
+// The payload runs on gVisor's kernel, whose clock is not the host's. Of the host's
+// network it has the sockets, not the interfaces.
 func newRunsc() Arm {
 	a := newRuntime("runsc", "gVisor: OCI runtime with a kernel in user space", "apt-get install runsc", outerPasses)
-	a.flags, a.marks = []string{"--network=none"}, NoMarks
+	a.marks = NoMarks
+	a.flags = func(x Extras) []string {
+		if x.Network {
+			return []string{"--network=host"}
+		}
+		return []string{"--network=none"}
+	}
 	a.check = func(context.Context) error { return needRoot() }
 	return a
 }
@@ -78,8 +86,8 @@ func (a runtimeArm) Prepare(_ context.Context, _ *Env, root, dir string) (Prepar
 	if err != nil {
 		return nil, err
 	}
-	runtime := append([]string{path, "--root", filepath.Join(dir, "state")}, a.flags...)
 	return plain{files: []string{root}, access: containerAccess, command: func(id string, argv []string, x Extras) (*Command, error) {
+		runtime := append([]string{path, "--root", filepath.Join(dir, "state")}, a.flags(x)...)
 		bundle := filepath.Join(dir, id)
 		if err := writeBundle(bundle, containerSpec(root, id, argv, x)); err != nil {
 			return nil, err
