@@ -17,7 +17,8 @@ const (
 	Process   Kind = "process"   // no isolation, or of the root directory only
 	Container Kind = "container" // namespaces of the host's kernel
 	Engine    Kind = "engine"    // containers with a manager of images and networks
-	VM        Kind = "vm"        // a kernel of its own
+	Sandbox   Kind = "sandbox"   // a kernel of its own that is a program of the host's
+	VM        Kind = "vm"        // a kernel of its own in a machine of its own
 )
 
 // An Arm is a way to run a payload.

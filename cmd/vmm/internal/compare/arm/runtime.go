@@ -48,7 +48,7 @@ func newRunc() Arm {
 // network it has the sockets, not the interfaces.
 func newRunsc() Arm {
 	a := newRuntime("runsc", "gVisor: OCI runtime with a kernel in user space", "apt-get install runsc", outerPasses)
-	a.marks = NoMarks
+	a.kind, a.marks = Sandbox, NoMarks
 	a.flags = func(x Extras) []string {
 		if x.Network {
 			return []string{"--network=host"}

@@ -35,6 +35,9 @@ func judgeKernel(e *evidence) answer {
 		a.Verdict = yes
 	}
 	a.say("The host runs %s. Containers say %s, virtual machines %s.", e.run.Host.Kernel, distinct(containers), distinct(machines))
+	if own := releases[arm.Sandbox]; len(own) > 0 {
+		a.say("A sandbox whose kernel is a program, which is neither, says %s.", distinct(own))
+	}
 	for _, g := range e.where(metric(experiment.Kernel.Name, experiment.KernelsAtOnce)) {
 		a.rest("kernels at once", g)
 		a.say("With %d arms running at the same time there were %s kernels.", g.Instances, g.short())

@@ -105,7 +105,8 @@ func TestVerdictsOfOtherValues(t *testing.T) {
 	}
 }
 
-// A container with a kernel of its own makes it false that containers share one.
+// A container with a kernel of its own makes it false that containers share one. A
+// sandbox that has one is no container.
 func TestVerdictOfKernels(t *testing.T) {
 	m := newMadeUp().everything()
 	for i := range m.samples {
@@ -114,6 +115,14 @@ func TestVerdictOfKernels(t *testing.T) {
 		}
 	}
 	if c := verdicts(m)["kernel"]; c.Verdict != no {
+		t.Errorf("%q: %s", c.Verdict, c.Because)
+	}
+	for i := range m.run.Arms {
+		if a := &m.run.Arms[i]; a.Name == "crun" {
+			a.Kind = arm.Sandbox
+		}
+	}
+	if c := verdicts(m)["kernel"]; c.Verdict != yes || !strings.Contains(c.Because, "a program, which is neither, says 4.4.0") {
 		t.Errorf("%q: %s", c.Verdict, c.Because)
 	}
 }

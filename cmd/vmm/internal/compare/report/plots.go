@@ -180,7 +180,7 @@ func (e *evidence) growth(groups []*group, p plot, yName string) (*plot, *pictur
 // class is the colour of an arm: that of its kind.
 func (e *evidence) class(g *group) string {
 	switch kind := e.kinds[g.Arm]; kind {
-	case arm.Process, arm.Container, arm.Engine, arm.VM:
+	case arm.Process, arm.Container, arm.Engine, arm.Sandbox, arm.VM:
 		return "kind-" + string(kind)
 	}
 	return "kind-null"
@@ -208,7 +208,7 @@ func (e *evidence) dashes(groups []*group) map[*group][]float64 {
 var kindNames = []struct {
 	kind arm.Kind
 	name string
-}{{arm.Process, "process"}, {arm.Container, "container"}, {arm.Engine, "container engine"}, {arm.VM, "virtual machine"}}
+}{{arm.Process, "process"}, {arm.Container, "container"}, {arm.Engine, "container engine"}, {arm.Sandbox, "kernel in user space"}, {arm.VM, "virtual machine"}}
 
 // kindLegend says what the colours of the groups mean.
 func (e *evidence) kindLegend(groups []*group) []legend {
