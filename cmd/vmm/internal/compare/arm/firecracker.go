@@ -11,7 +11,10 @@ import (
 
 // Firecracker takes uncompressed kernels and is described by a file. The guest's
 // console is standard output. The timer that it has for a guest's start is no port
-// but memory, and tells of one moment only.
+// but memory, and tells of one moment only. Before version 1.8.0, the first with ACPI, it
+// describes interrupt controllers by MP tables only, as kvmtool does: with a kernel that
+// does not read them some guests get no interrupt of a timer. What helps kvmtool's,
+// nolapic, would take it from those of later versions.
 func newFirecracker() Arm {
 	return monitorArm{
 		about: about{"firecracker", VM, "the monitor of AWS Lambda",
