@@ -1,8 +1,8 @@
 package arm
 
-// The guest's console is standard input and output, of which the first is heard if both are
-// terminals. kvmtool keeps a socket for each guest in
-// the home directory, and has no port that tells of a guest's writes.
+// The guest's console is standard input and output, of which the first is heard if both
+// are terminals. kvmtool keeps a socket for each guest in the home directory, and has no
+// port that tells of a guest's writes.
 func newKvmtool() Arm {
 	return monitorArm{
 		about: about{"kvmtool", VM, "the monitor that the kernel's developers test KVM with",
