@@ -209,8 +209,9 @@ func (m *Memory) Zero(a Addr, n uint64) error {
 	return renew(r.host[first:last])
 }
 
-// zero makes b zero. It writes only if it must: reading an untouched page
-// costs the host no memory, writing one does.
+// zero makes b zero. It writes only if it must: where the host's kernel has one page of
+// zeros for all that have only been read, as Linux's has, reading an untouched page costs
+// no memory. Writing one does.
 func zero(b []byte) {
 	if slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) {
 		clear(b)
