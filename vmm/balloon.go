@@ -27,12 +27,15 @@ type Balloon struct {
 const statsPatience = time.Second
 
 // addBalloon puts the balloon on the board, if there is to be one.
-func (m *Machine) addBalloon() error {
+func (m *Machine) addBalloon() (err error) {
 	b := m.config.Balloon
 	if b == nil {
 		return nil
 	}
-	m.balloon = balloon.New(balloon.Options{Target: b.Target, Reporting: b.Reporting, DeflateOnOOM: b.DeflateOnOOM})
+	m.balloon, err = balloon.New(balloon.Options{Target: b.Target, Reporting: b.Reporting, DeflateOnOOM: b.DeflateOnOOM})
+	if err != nil {
+		return err
+	}
 	return m.addVirtio("balloon", m.balloon)
 }
 
@@ -47,8 +50,7 @@ func (m *Machine) SetBalloonTarget(bytes uint64) error {
 	if problem := checkBalloonTarget(bytes, m.config.Memory); problem != "" {
 		return fmt.Errorf("vmm: balloon: %s", problem)
 	}
-	m.balloon.SetTarget(bytes)
-	return nil
+	return m.balloon.SetTarget(bytes)
 }
 
 // checkBalloonTarget returns what is wrong with a target for a guest with so much

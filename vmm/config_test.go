@@ -31,8 +31,7 @@ func checkField(t *testing.T, c vmm.Config, field, want string) (ok bool) {
 	return false
 }
 
-// What a console cannot be made of is refused before; the largest number of ports
-// is none too many for its constructor, which panics.
+// What a console cannot be made of is refused before; what passes, its constructor takes.
 func TestConsolePorts(t *testing.T) {
 	names := func(n int) (names []string) {
 		for i := range n {
@@ -55,19 +54,23 @@ func TestConsolePorts(t *testing.T) {
 		{"hvc0", nil, "must be one of serial, virtio, off"},
 	} {
 		if checkField(t, vmm.Config{Console: vmm.Console{Kind: tt.kind, Ports: tt.ports}}, "console", tt.want) {
-			hvc.New(tt.ports...)
+			if _, err := hvc.New(tt.ports...); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }
 
-// So is a context ID that the constructor of a socket device does not take.
+// So is a context ID that the constructor of a socket device does not take, which
+// refuses the same.
 func TestContextIDs(t *testing.T) {
 	for cid, want := range map[uint32]string{
 		0: "reserved", 1: "reserved", vsock.HostCID: "reserved", vsock.AnyCID: "reserved",
 		3: "", math.MaxUint32 - 1: "",
 	} {
-		if checkField(t, vmm.Config{Vsock: &vmm.Vsock{CID: cid, Path: "vm.sock"}}, "vsock", want) {
-			vsock.New(cid, nil)
+		passes := checkField(t, vmm.Config{Vsock: &vmm.Vsock{CID: cid, Path: "vm.sock"}}, "vsock", want)
+		if _, err := vsock.New(cid, nil); (err == nil) != passes {
+			t.Errorf("context ID %d: %v", cid, err)
 		}
 	}
 }

@@ -78,7 +78,10 @@ func (m *Machine) addDisks() error {
 			continue
 		}
 		// A queue a vCPU, so that none waits for another.
-		dev := block.New(image, d.id(i), min(m.config.CPUs, block.MaxQueues))
+		dev, err := block.New(image, d.id(i), min(m.config.CPUs, block.MaxQueues))
+		if err != nil {
+			return errors.Join(err, image.Close())
+		}
 		if err := m.addVirtio(diskName(i), dev); err != nil {
 			return err
 		}

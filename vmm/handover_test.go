@@ -22,7 +22,7 @@ const (
 // Input goes to the serial port until hvc0's port is open, also what waits for
 // the serial port at that moment, and again when hvc0 is reset.
 func TestHandoverInput(t *testing.T) {
-	com1, dev := serial.New("com1", noLine{}, io.Discard), console.New()
+	com1, dev := serial.New("com1", noLine{}, io.Discard), virtiotest.Must(console.New())
 	h := &handover{com1, dev.Console()}
 	d := virtiotest.New(t, dev)
 	serialReads := func(want string) {
@@ -74,7 +74,7 @@ func TestHandoverOutput(t *testing.T) {
 		time.Sleep(time.Millisecond) // for the other device to be faster
 		return out.Write(p)
 	})
-	com1, dev := serial.New("com1", noLine{}, w), console.New()
+	com1, dev := serial.New("com1", noLine{}, w), virtiotest.Must(console.New())
 	h := &handover{com1, dev.Console()}
 	d := virtiotest.New(t, dev)
 	d.Start(0)

@@ -33,9 +33,11 @@ type virtioSlot struct {
 
 // addVirtioDevices puts the devices that the configuration asks for on the board,
 // in the order in which a guest is to find them.
-func (m *Machine) addVirtioDevices() error {
+func (m *Machine) addVirtioDevices() (err error) {
 	if m.config.Console.Kind == ConsoleVirtio { // first, so that the guest has it early
-		m.hvc = console.New(m.config.Console.Ports...)
+		if m.hvc, err = console.New(m.config.Console.Ports...); err != nil {
+			return err
+		}
 		m.hvc.Resize(m.config.Console.Columns, m.config.Console.Rows)
 		if err := m.addVirtio("console", m.hvc); err != nil {
 			return err

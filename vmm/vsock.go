@@ -1,6 +1,7 @@
 package vmm
 
 import (
+	"errors"
 	"fmt"
 
 	device "microvm/devices/virtio/vsock"
@@ -42,7 +43,11 @@ func (m *Machine) addVsock() error {
 	if err != nil {
 		return fmt.Errorf("vsock: %w", err)
 	}
-	m.vsock = &vsockDevice{device.New(m.config.Vsock.CID, host), host}
+	dev, err := device.New(m.config.Vsock.CID, host)
+	if err != nil {
+		return errors.Join(fmt.Errorf("vsock: %w", err), host.Close())
+	}
+	m.vsock = &vsockDevice{dev, host}
 	return m.addVirtio("vsock", m.vsock)
 }
 

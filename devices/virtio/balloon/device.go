@@ -53,8 +53,8 @@ type Device struct {
 	stats    statistics
 }
 
-// New returns a balloon. It panics if o.Target is none that SetTarget takes.
-func New(o Options) *Device {
+// New returns a balloon. It fails if o.Target is none that SetTarget takes.
+func New(o Options) (*Device, error) {
 	d := &Device{features: FeatureStatsVQ, changed: func() {}}
 	if o.Reporting {
 		d.features |= FeaturePageReporting
@@ -63,22 +63,26 @@ func New(o Options) *Device {
 		d.features |= FeatureDeflateOnOOM
 	}
 	d.stats.wake()
-	d.SetTarget(o.Target)
-	return d
+	if err := d.SetTarget(o.Target); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // SetTarget asks the driver to have so many bytes in the balloon, rounded down
 // to pages. It does not wait for that: a driver does it as far as its guest can
-// spare them, now, later or never. It panics if there are 2^32 pages or more.
-func (d *Device) SetTarget(bytes uint64) {
+// spare them, now, later or never. It fails if there are 2^32 pages or more, for which
+// num_pages has no room (virtio-v1.2 §5.5.4).
+func (d *Device) SetTarget(bytes uint64) error {
 	pages := bytes / PageSize
 	if pages > math.MaxUint32 {
-		panic(fmt.Sprintf("balloon: a target of %d bytes", bytes))
+		return fmt.Errorf("balloon: a target of %d bytes; it can have 2^32-1 pages of %d bytes", bytes, PageSize)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.numPages = uint32(pages)
 	d.changed()
+	return nil
 }
 
 // OnConfigChange implements virtio.ConfigChanger.

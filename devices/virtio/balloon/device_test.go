@@ -37,7 +37,7 @@ type driver struct {
 // newDriver returns a started driver whose scratch memory is filled.
 func newDriver(t testing.TB, o balloon.Options, wanted virtio.Features) *driver {
 	t.Helper()
-	b := balloon.New(o)
+	b := virtiotest.Must(balloon.New(o))
 	d := &driver{virtiotest.New(t, b), b}
 	d.Start(wanted)
 	m := d.Bytes(scratch.Start, int(scratch.Size))
@@ -185,7 +185,7 @@ func TestReportingQueueOfLinux(t *testing.T) {
 		{balloon.FeaturePageReporting, 2},
 	} {
 		t.Run(fmt.Sprint(tt.features), func(t *testing.T) {
-			d := virtiotest.New(t, balloon.New(balloon.Options{Reporting: true}))
+			d := virtiotest.New(t, virtiotest.Must(balloon.New(balloon.Options{Reporting: true})))
 			accepted := d.Negotiate(tt.features | virtio.FeatureVersion1)
 			var last *virtiotest.Queue
 			for i := range tt.number + 1 {
@@ -212,7 +212,7 @@ func TestFeatures(t *testing.T) {
 		{balloon.Options{DeflateOnOOM: true}, balloon.FeatureStatsVQ | balloon.FeatureDeflateOnOOM, 3},
 		{balloon.Options{Reporting: true}, balloon.FeatureStatsVQ | balloon.FeaturePageReporting, 5},
 	} {
-		d := balloon.New(tt.options)
+		d := virtiotest.Must(balloon.New(tt.options))
 		if d.Features() != tt.want || len(d.QueueSizes()) != tt.queues {
 			t.Errorf("%+v: features %v, %d queues", tt.options, d.Features(), len(d.QueueSizes()))
 		}
@@ -258,7 +258,7 @@ func TestTarget(t *testing.T) {
 }
 
 func TestTargetWithoutDriver(t *testing.T) {
-	b := balloon.New(balloon.Options{})
+	b := virtiotest.Must(balloon.New(balloon.Options{}))
 	b.SetTarget(4096)
 	if c := b.AppendConfig(nil); !bytes.Equal(c, []byte{1, 0, 0, 0, 0, 0, 0, 0}) {
 		t.Errorf("configuration % x", c)
@@ -385,7 +385,7 @@ func TestStatistics(t *testing.T) {
 // A driver that does not answer keeps nobody waiting for longer than he wants,
 // and none at all does not either.
 func TestStatisticsWithoutAnswer(t *testing.T) {
-	b := balloon.New(balloon.Options{})
+	b := virtiotest.Must(balloon.New(balloon.Options{}))
 	d := virtiotest.New(t, b)
 	if err := b.RefreshStats(t.Context()); err != nil {
 		t.Errorf("without a driver: %v", err)
@@ -420,5 +420,23 @@ func TestManyStatistics(t *testing.T) {
 	d.awaitStats("guest: free bytes", 1)
 	if n := len(d.Device.Stats().Device); n > 100 {
 		t.Errorf("%d properties", n)
+	}
+}
+
+// A target that num_pages has no room for is an error, and changes nothing.
+func TestTargetTooLarge(t *testing.T) {
+	const tooLarge = balloon.PageSize << 32
+	if _, err := balloon.New(balloon.Options{Target: tooLarge}); err == nil {
+		t.Error("a balloon of 2^32 pages")
+	}
+	b := virtiotest.Must(balloon.New(balloon.Options{Target: balloon.PageSize}))
+	if err := b.SetTarget(tooLarge); err == nil {
+		t.Error("a target of 2^32 pages")
+	}
+	if c := b.AppendConfig(nil); !bytes.Equal(c, []byte{1, 0, 0, 0, 0, 0, 0, 0}) {
+		t.Errorf("after it the configuration is % x", c)
+	}
+	if err := b.SetTarget(tooLarge - 1); err != nil {
+		t.Error(err)
 	}
 }

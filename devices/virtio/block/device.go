@@ -57,16 +57,19 @@ type Device struct {
 }
 
 // New returns a disk of image, which is closed with it, with the serial number
-// id and a number of queues. It panics if id has more than [MaxID] bytes or if
-// queues is not from 1 to [MaxQueues].
-func New(image Image, id string, queues int) *Device {
-	d := &Device{image: image, info: image.Info(), queues: queues}
-	if len(id) > MaxID || queues < 1 || queues > MaxQueues {
-		panic(fmt.Sprintf("block: disk %q with %d queues", id, queues))
+// id and a number of queues. It fails, and leaves the image open, if id has more than
+// [MaxID] bytes or if queues is not from 1 to [MaxQueues].
+func New(image Image, id string, queues int) (*Device, error) {
+	if len(id) > MaxID {
+		return nil, fmt.Errorf("block: the serial number %q has %d bytes; it can have %d", id, len(id), MaxID)
 	}
+	if queues < 1 || queues > MaxQueues {
+		return nil, fmt.Errorf("block: %d queues; there can be 1 to %d", queues, MaxQueues)
+	}
+	d := &Device{image: image, info: image.Info(), queues: queues}
 	copy(d.id[:], id)
 	d.writeback.Store(d.info.Writeback)
-	return d
+	return d, nil
 }
 
 // Close closes the image. The device's transport has stopped.

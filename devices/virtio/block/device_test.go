@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -150,7 +151,7 @@ func segment(sector uint64, sectors, flags uint32) []byte {
 // start puts a disk of m with its driver.
 func start(t testing.TB, m *memory, wanted virtio.Features) *virtiotest.Driver {
 	t.Helper()
-	d := virtiotest.New(t, block.New(m, "serial", 1))
+	d := virtiotest.New(t, virtiotest.Must(block.New(m, "serial", 1)))
 	d.Start(wanted)
 	return d
 }
@@ -233,7 +234,7 @@ func TestImageFails(t *testing.T) {
 // did. A request that the guest should not have made is no failure of the image.
 func TestLastError(t *testing.T) {
 	m := newMemory()
-	dev := block.New(m, "serial", 1)
+	dev := virtiotest.Must(block.New(m, "serial", 1))
 	d := virtiotest.New(t, dev)
 	d.Start(everything)
 	lastError := func() any {
@@ -250,5 +251,22 @@ func TestLastError(t *testing.T) {
 	m.err = errDisk
 	if s, _ := request(t, d, header(typeOut, 1), make([]byte, 512), 0); s != statusIOErr || lastError() != errDisk.Error() {
 		t.Errorf("write: status %d, last error %v", s, lastError())
+	}
+}
+
+// What a disk cannot be is an error, and the image stays its owner's.
+func TestNotADisk(t *testing.T) {
+	for _, tt := range []struct {
+		id     string
+		queues int
+		want   string
+	}{
+		{strings.Repeat("x", block.MaxID+1), 1, "has 21 bytes; it can have 20"},
+		{"", 0, "0 queues"},
+		{"", block.MaxQueues + 1, "there can be 1 to"},
+	} {
+		if _, err := block.New(newMemory(), tt.id, tt.queues); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q with %d queues: %v, want one that says %q", tt.id, tt.queues, err, tt.want)
+		}
 	}
 }

@@ -15,7 +15,7 @@ func TestHostileDriver(t *testing.T) {
 		newDevice := func() virtio.Device {
 			m = newMemory()
 			m.late = seed%2 == 1
-			return block.New(m, "", 2)
+			return virtiotest.Must(block.New(m, "", 2))
 		}
 		virtiotest.Hostile(t, seed, newDevice, func(d *virtiotest.Driver) {
 			d.Start(everything)

@@ -118,7 +118,7 @@ func TestBrokenRequests(t *testing.T) {
 func TestTooManyChains(t *testing.T) {
 	m := newMemory()
 	stuck := &stuckImage{memory: m}
-	d := virtiotest.New(t, block.New(stuck, "", 1))
+	d := virtiotest.New(t, virtiotest.Must(block.New(stuck, "", 1)))
 	d.Start(0)
 	q := d.Queues[0]
 	head := q.Add(d.Out(header(typeFlush, 0)), d.In(1))
@@ -382,7 +382,7 @@ func TestFlush(t *testing.T) {
 func TestConfiguration(t *testing.T) {
 	m := newMemory()
 	m.info.BlockSize = 1024
-	dev := block.New(m, "", 3)
+	dev := virtiotest.Must(block.New(m, "", 3))
 	d := virtiotest.New(t, dev)
 	want := []byte{
 		0, 8, 0, 0, 0, 0, 0, 0, // capacity: 2048 sectors
@@ -415,7 +415,7 @@ func TestConfiguration(t *testing.T) {
 func TestFeatures(t *testing.T) {
 	const lifetime, secureErase, zoned = 1 << 15, 1 << 16, 1 << 17
 	for _, queues := range []int{1, 2} {
-		f := block.New(newMemory(), "", queues).Features()
+		f := virtiotest.Must(block.New(newMemory(), "", queues)).Features()
 		if f&fConfigWCE == 0 || f&fFlush == 0 || f&(lifetime|secureErase|zoned|fRO) != 0 || (f&fMQ != 0) != (queues > 1) {
 			t.Errorf("%d queues: features %v", queues, f)
 		}
@@ -425,7 +425,7 @@ func TestFeatures(t *testing.T) {
 // Each queue is served, beside the others.
 func TestQueues(t *testing.T) {
 	m := newMemory()
-	d := virtiotest.New(t, block.New(m, "", block.MaxQueues))
+	d := virtiotest.New(t, virtiotest.Must(block.New(m, "", block.MaxQueues)))
 	d.Start(everything)
 	if len(d.Queues) != block.MaxQueues {
 		t.Fatalf("%d queues", len(d.Queues))
@@ -452,7 +452,7 @@ func TestQueues(t *testing.T) {
 // A driver need not set up any queue, and no engine can be made for none.
 func TestNoQueues(t *testing.T) {
 	m := newMemory()
-	d := virtiotest.New(t, block.New(m, "", 2))
+	d := virtiotest.New(t, virtiotest.Must(block.New(m, "", 2)))
 	d.Negotiate(virtio.FeatureVersion1)
 	d.SetStatus(virtio.StatusDriverOK)
 	d.Device.Stop() // which waits for it

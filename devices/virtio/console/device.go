@@ -24,6 +24,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"microvm/devices/virtio"
@@ -50,17 +51,17 @@ type Device struct {
 	session       *session // nil while the device does not run
 }
 
-// New returns a console, and a generic port for each name. It panics if there
-// are more than [MaxPorts] in all.
-func New(names ...string) *Device {
+// New returns a console, and a generic port for each name. It fails if there are
+// more than [MaxPorts] in all.
+func New(names ...string) (*Device, error) {
 	if 1+len(names) > MaxPorts {
-		panic("console: too many ports")
+		return nil, fmt.Errorf("console: %d ports; there can be %d, the console's among them", 1+len(names), MaxPorts)
 	}
 	d := &Device{ports: []*Port{newPort("")}, changed: func() {}}
 	for _, name := range names {
 		d.ports = append(d.ports, newPort(name))
 	}
-	return d
+	return d, nil
 }
 
 // Console is port 0, which Linux calls hvc0.

@@ -10,7 +10,7 @@ import (
 	"microvm/devices/virtio/virtiotest"
 )
 
-func newDevice() virtio.Device { return console.New(portNameText) }
+func newDevice() virtio.Device { return virtiotest.Must(console.New(portNameText)) }
 
 func TestHostileDriver(t *testing.T) {
 	for seed := range uint64(4) {

@@ -65,6 +65,14 @@ type Driver struct {
 	got    chan struct{} // one interrupt or more came
 }
 
+// Must returns a device that can be made.
+func Must[D virtio.Device](dev D, err error) D {
+	if err != nil {
+		panic(err) // the test's own mistake
+	}
+	return dev
+}
+
 // New puts dev behind registers, and returns a driver that has not touched it
 // yet. The device is stopped and closed at the test's end.
 func New(t testing.TB, dev virtio.Device) *Driver {

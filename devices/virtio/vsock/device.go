@@ -121,12 +121,12 @@ func CheckCID(cid uint32) error {
 }
 
 // New returns a device for a guest with this context ID, whose connections to
-// the host go where dial leads. It panics if CheckCID has something against cid.
-func New(cid uint32, dial Dialer) *Device {
+// the host go where dial leads. Its error is that of CheckCID.
+func New(cid uint32, dial Dialer) (*Device, error) {
 	if err := CheckCID(cid); err != nil {
-		panic("vsock: " + err.Error())
+		return nil, err
 	}
-	return &Device{cid: cid, dial: dial}
+	return &Device{cid: cid, dial: dial}, nil
 }
 
 // ID implements virtio.Device.

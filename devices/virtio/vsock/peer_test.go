@@ -75,7 +75,7 @@ func newPeer(t testing.TB) *peer {
 func newIdlePeer(t testing.TB) *peer {
 	noLeaks(t)
 	h := &host{t: t, dialled: make(chan *net.UnixConn, 2*vsock.MaxStreams)}
-	dev := vsock.New(guestCID, h)
+	dev := virtiotest.Must(vsock.New(guestCID, h))
 	return &peer{Driver: virtiotest.New(t, dev), host: h, dev: dev}
 }
 
